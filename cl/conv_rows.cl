@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// conv_rows: out[r][oc] = relu?(bias[oc] + Σ in[row(site(r), tap)][ic] · w[tap][ic][oc] + identity?), for the output's rows only.
+// NDRange : (groups), local (1); each group takes a contiguous share of the ceil(rows / TILE_M) · panels tiles, panel fastest
+// in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` (fma(0, w, acc): SPEC.md)
+// w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
+// bias    : [OC] f32; identity: as out, or of all sites
+// size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
+// Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2}; TILE_N = VEC · VECS
+// Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define VT PASTE(float, VEC)
+#define VLOAD PASTE(vload, VEC)
+#define VSTORE PASTE(vstore, VEC)
+#define TILE_N (VEC * VECS)
+
+#define H size.s0
+#define W size.s1
+#define OH size.s2
+#define OW size.s3
+#define KH size.s4
+#define KW size.s5
+#define STRIDE_Y size.s6
+#define STRIDE_X size.s7
+#define DILATION_Y size.s8
+#define DILATION_X size.s9
+#define PAD_Y size.sa
+#define PAD_X size.sb
+#define IC size.sc
+#define OC size.sd
+#define GROUPS size.se
+#define FLAGS size.sf
+
+// Bits of FLAGS
+#define SAME_ROWS 1     // 1×1, stride 1, no padding, and input and output have the same rows
+#define HAS_BIAS 2
+#define HAS_IDENTITY 4
+#define IDENTITY_ROWS 8 // the identity has the output's rows; otherwise all sites
+#define RELU 16
+
+__kernel void conv_rows(__global const float *restrict in, __global const int *restrict in_inverse,
+                        __global const int *restrict in_count, int in_sites, __global const float *restrict w,
+                        __global const float *restrict bias, __global const float *restrict identity,
+                        __global const float *restrict zeros, __global float *restrict out,
+                        __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
+                        int16 size)
+{
+    const int rows = out_count[0];
+    const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
+    const int icg = IC / GROUPS, ocg = OC / GROUPS;
+    const int group_panels = (ocg + TILE_N - 1) / TILE_N, panels = GROUPS * group_panels;
+    const int taps = KH * KW;
+    const int tiles = (rows + TILE_M - 1) / TILE_M * panels;
+    const int share = (tiles + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
+    const int first = (int)get_group_id(0) * share, last = min(first + share, tiles);
+
+    for (int tile = first; tile < last; tile++) {
+        const int panel = tile % panels, row0 = tile / panels * TILE_M;
+        const int conv_group = panel / group_panels;
+        const int oc0 = conv_group * ocg + panel % group_panels * TILE_N;
+        const int columns = min(TILE_N, (conv_group + 1) * ocg - oc0);
+        __global const float *wp = w + (size_t)panel * taps * icg * TILE_N;
+
+        VT acc[TILE_M][VECS];
+        {
+            float start[TILE_N];
+            for (int n = 0; n < TILE_N; n++)
+                start[n] = (FLAGS & HAS_BIAS) && n < columns ? bias[oc0 + n] : 0.0f;
+#pragma unroll
+            for (int m = 0; m < TILE_M; m++)
+#pragma unroll
+                for (int v = 0; v < VECS; v++)
+                    acc[m][v] = VLOAD(v, start);
+        }
+
+        int site[TILE_M], image[TILE_M], top[TILE_M], left[TILE_M];
+#pragma unroll
+        for (int m = 0; m < TILE_M; m++) {
+            const int row = min(row0 + m, rows - 1);
+            site[m] = out_listed ? out_rows[row] : row;
+            const int y = site[m] / OW;
+            image[m] = y / OH * H;
+            top[m] = y % OH * STRIDE_Y - PAD_Y;
+            left[m] = (site[m] - y * OW) * STRIDE_X - PAD_X;
+        }
+
+        for (int tap = 0; tap < taps; tap++) {
+            __global const float *x[TILE_M];
+            const int dy = tap / KW * DILATION_Y, dx = tap % KW * DILATION_X;
+#pragma unroll
+            for (int m = 0; m < TILE_M; m++) {
+                int row = min(row0 + m, rows - 1);
+                if (!(FLAGS & SAME_ROWS)) {
+                    const int y = top[m] + dy, xx = left[m] + dx;
+                    row = -1;
+                    if (y >= 0 && y < H && xx >= 0 && xx < W) {
+                        row = (image[m] + y) * W + xx;
+                        if (in_listed)
+                            row = in_inverse[row];
+                    }
+                }
+                x[m] = row < 0 ? zeros : in + (size_t)row * IC + conv_group * icg;
+            }
+            for (int ic = 0; ic < icg; ic++) {
+                VT weight[VECS];
+#pragma unroll
+                for (int v = 0; v < VECS; v++)
+                    weight[v] = VLOAD(v, wp);
+                wp += TILE_N;
+#pragma unroll
+                for (int m = 0; m < TILE_M; m++) {
+                    const VT value = (VT)(x[m][ic]);
+#pragma unroll
+                    for (int v = 0; v < VECS; v++)
+                        acc[m][v] = fma(value, weight[v], acc[m][v]);
+                }
+            }
+        }
+
+#pragma unroll
+        for (int m = 0; m < TILE_M; m++) {
+            if (row0 + m >= rows)
+                break;
+            __global float *to = out + (size_t)(row0 + m) * OC + oc0;
+            __global const float *add =
+                identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0;
+            if (columns == TILE_N) {
+#pragma unroll
+                for (int v = 0; v < VECS; v++) {
+                    VT y = acc[m][v];
+                    if (FLAGS & HAS_IDENTITY)
+                        y += VLOAD(v, add);
+                    if (FLAGS & RELU)
+                        y = select(y, (VT)(0.0f), y < (VT)(0.0f));
+                    VSTORE(y, v, to);
+                }
+            } else {
+                float partial[TILE_N];
+#pragma unroll
+                for (int v = 0; v < VECS; v++)
+                    VSTORE(acc[m][v], v, partial);
+                for (int n = 0; n < columns; n++) {
+                    float y = partial[n];
+                    if (FLAGS & HAS_IDENTITY)
+                        y += add[n];
+                    if (FLAGS & RELU)
+                        y = y < 0.0f ? 0.0f : y;
+                    to[n] = y;
+                }
+            }
+        }
+    }
+}

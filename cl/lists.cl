@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Row lists without atomics: the sites of a mask, or those that a window at another list's sites reads, in raster order.
+// Two launches of `pieces` work-items, each with its contiguous share of the sites: the first counts, the second writes behind
+// what the pieces before it counted.
+// NDRange : 1-D, at least `pieces` items
+// mask    : [1 or N][H·W] T, non-zero where a site is sampled
+// flags   : [sites] uchar, 1 where a site belongs to the list; counts: [pieces] i32
+// rows    : [≤ sites] i32; inverse: [sites] i32, −1 where a site is not listed; total: [1] i32
+// A list longer than `most` becomes the identity: total = sites, and rows and inverse are not written (lower.h: not read either).
+// Tunables: T mask type (float, int, long, uchar)
+// Needs   : OpenCL C 1.2.  Numerics: none
+
+// Share of piece `p`: [*first, *last)
+static void share_of(int sites, int pieces, int p, int *first, int *last)
+{
+    const int each = (sites + pieces - 1) / pieces;
+    *first = min(p * each, sites);
+    *last = min(*first + each, sites);
+}
+
+__kernel void flag_mask(__global const T *restrict mask, int mask_sites, __global uchar *restrict flags,
+                        __global int *restrict counts, int sites, int pieces)
+{
+    const int p = get_global_id(0);
+    if (p >= pieces)
+        return;
+    int first, last, count = 0;
+    share_of(sites, pieces, p, &first, &last);
+    for (int s = first; s < last; s++) {
+        const uchar flag = mask[mask_sites == sites ? s : s % mask_sites] != 0;
+        flags[s] = flag;
+        count += flag;
+    }
+    counts[p] = count;
+}
+
+// window: H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x; (H, W) of the list to make, (OH, OW) of the list given.
+__kernel void flag_need(__global const int *restrict of_inverse, __global const int *restrict of_count, int of_sites,
+                        __global uchar *restrict flags, __global int *restrict counts, int sites, int pieces, int16 window)
+{
+    const int p = get_global_id(0);
+    if (p >= pieces)
+        return;
+    const int h = window.s0, w = window.s1, oh = window.s2, ow = window.s3;
+    const int of_listed = of_count[0] < of_sites;
+    int first, last, count = 0;
+    share_of(sites, pieces, p, &first, &last);
+    for (int s = first; s < last; s++) {
+        const int x = s % w, y = s / w % h, n = s / w / h;
+        uchar flag = 0;
+        for (int ky = 0; ky < window.s4 && !flag; ky++) {
+            const int ty = y + window.sa - ky * window.s8;
+            if (ty < 0 || ty % window.s6 || ty / window.s6 >= oh)
+                continue;
+            for (int kx = 0; kx < window.s5 && !flag; kx++) {
+                const int tx = x + window.sb - kx * window.s9;
+                if (tx < 0 || tx % window.s7 || tx / window.s7 >= ow)
+                    continue;
+                const int of = (n * oh + ty / window.s6) * ow + tx / window.s7;
+                flag = !of_listed || of_inverse[of] >= 0;
+            }
+        }
+        flags[s] = flag;
+        count += flag;
+    }
+    counts[p] = count;
+}
+
+__kernel void write_list(__global const uchar *restrict flags, __global const int *restrict counts,
+                         __global int *restrict rows, __global int *restrict inverse, __global int *restrict total,
+                         int sites, int pieces, int most)
+{
+    const int p = get_global_id(0);
+    if (p >= pieces)
+        return;
+    int before = 0, all = 0;
+    for (int i = 0; i < pieces; i++) {
+        before += i < p ? counts[i] : 0;
+        all += counts[i];
+    }
+    if (p == 0)
+        total[0] = all > most ? sites : all;
+    if (all > most)
+        return;
+    int first, last, row = before;
+    share_of(sites, pieces, p, &first, &last);
+    for (int s = first; s < last; s++) {
+        inverse[s] = flags[s] ? row : -1;
+        if (flags[s])
+            rows[row++] = s;
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// mask_conv: out[r][oc] = (Σ over taps, in raster order, of part[site(r) + tap][oc][tap]) + bias[oc], the second half of a mask
+// convolution (SPEC.md, Order); the first is a pointwise conv_rows with one column per (oc, tap). A tap outside the image adds +0.
+// NDRange : 1-D, strides over the output's rows
+// part    : [rows or sites][OC · taps] f32; bias: [OC] f32; out: [rows][OC] f32
+// size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, OC, has bias
+// Needs   : OpenCL C 1.2.  Numerics: exact
+__kernel void mask_conv(__global const float *restrict part, __global const int *restrict in_inverse,
+                        __global const int *restrict in_count, int in_sites, __global const float *restrict bias,
+                        __global float *restrict out, __global const int *restrict out_rows,
+                        __global const int *restrict out_count, int out_sites, int16 size)
+{
+    const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, kh = size.s4, kw = size.s5, oc = size.sc;
+    const int taps = kh * kw, rows = out_count[0];
+    const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
+    for (int r = get_global_id(0); r < rows; r += get_global_size(0)) {
+        const int site = out_listed ? out_rows[r] : r;
+        const int n = site / ow / oh, top = site / ow % oh * size.s6 - size.sa, left = site % ow * size.s7 - size.sb;
+        for (int c = 0; c < oc; c++) {
+            float sum = 0.0f;
+            for (int t = 0; t < taps; t++) {
+                const int y = top + t / kw * size.s8, x = left + t % kw * size.s9;
+                float value = 0.0f;
+                if (y >= 0 && y < h && x >= 0 && x < w) {
+                    int from = (n * h + y) * w + x;
+                    if (in_listed)
+                        from = in_inverse[from];
+                    value = part[((size_t)from * oc + c) * taps + t];
+                }
+                sum = t == 0 ? value : sum + value;
+            }
+            if (size.sd)
+                sum += bias[c];
+            out[(size_t)r * oc + c] = sum;
+        }
+    }
+}

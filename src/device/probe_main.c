@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// stipple-probe VERSION list | device INDEX PLATFORM NAME: asks OpenCL what may crash or hang, for the library
+// (src/device/probe.c). The answer is one line on descriptor 3: "listed", "exact", "inexact WHAT", "error SENTENCE".
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "device/child.h"
+#include "device/exactness.h"
+#include "device/probe.h"
+
+// Does not return: no exit handler of a driver shall spoil the answer.
+static _Noreturn void answer(const char *word, const char *text)
+{
+    dprintf(STP_CHILD_ANSWER_FD, "%s%s%s\n", word, text ? " " : "", text ? text : "");
+    _exit(0);
+}
+
+static _Noreturn void list(stp_context *context)
+{
+    stp_device_list *devices;
+    if (stp_device_list_create(&devices, context, false) != STP_OK)
+        answer("error", stp_last_error(context));
+    answer("listed", NULL);
+}
+
+static _Noreturn void probe(stp_context *context, const char *index, const char *platform, const char *name)
+{
+    stp_device *device;
+    const char *finding;
+    if (stp_device_open(&device, context, index) != STP_OK)
+        answer("error", stp_last_error(context));
+    if (strcmp(device->info.platform, platform) || strcmp(device->info.name, name))
+        answer("error", "the devices changed meanwhile");
+    if (stp_device_exactness(device, &finding) != STP_OK)
+        answer("error", stp_last_error(context));
+    answer(finding ? "inexact" : "exact", finding);
+}
+
+int main(int argc, char **argv)
+{
+    // A crash is an answer here and needs no core file; and nobody waits longer than this.
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    alarm(2 * STP_PROBE_TIMEOUT_MS / 1000);
+    stp_context *context;
+    if (argc < 3 || strcmp(argv[1], STP_VERSION)) {
+        fprintf(stderr, "stipple-probe is run by libstipple " STP_VERSION "\n");
+        return 2;
+    }
+    if (stp_context_create(&context, NULL) != STP_OK)
+        answer("error", "out of memory");
+    if (!strcmp(argv[2], "list"))
+        list(context);
+    if (!strcmp(argv[2], "device") && argc == 6)
+        probe(context, argv[3], argv[4], argv[5]);
+    return 2;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/worksize.h"
+
+// Work-groups per compute unit: enough that a core which falls behind costs little, few enough that a launch stays cheap.
+enum { CPU_GROUPS_PER_UNIT = 16, GPU_GROUPS_PER_UNIT = 8, GPU_GROUP = 64 };
+
+static size_t group_limit(const struct stp_limits *limits, size_t wanted)
+{
+    size_t most = limits->max_work_group < limits->max_work_item[0] ? limits->max_work_group : limits->max_work_item[0];
+    if (most < 1)
+        most = 1;
+    while (wanted > most)
+        wanted /= 2;
+    return wanted;
+}
+
+struct stp_worksize stp_worksize_stride(const struct stp_limits *limits, int64_t items)
+{
+    struct stp_worksize size = {.local = limits->is_cpu ? 1 : group_limit(limits, GPU_GROUP)};
+    size_t most = limits->compute_units * (size_t)(limits->is_cpu ? CPU_GROUPS_PER_UNIT : GPU_GROUPS_PER_UNIT);
+    int64_t groups = stp_div_up(items, (int64_t)size.local);
+    groups = stp_max64(1, stp_min64(groups, (int64_t)most));
+    size.global = (size_t)groups * size.local;
+    return size;
+}
+
+int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
+{
+    int64_t most = limits->is_cpu ? (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT : 1024;
+    return stp_max64(1, stp_min64(stp_div_up(sites, 64), most));
+}
+
+struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns)
+{
+    // The accumulators should fill the vector registers but for a weight and a broadcast: 32 registers of 16 floats, or 16 of 8 or 4.
+    struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2};
+    if (limits->vector_width >= 16)
+        tile = (struct stp_tile){.rows = 12, .vec = 16, .vecs = 2};
+    while (tile.vecs > 1 && tile.vec * tile.vecs / 2 >= columns)
+        tile.vecs /= 2;
+    while (tile.vec > 4 && tile.vec / 2 >= columns)
+        tile.vec /= 2;
+    tile.groups = limits->compute_units * (size_t)(limits->is_cpu ? 32 : GPU_GROUPS_PER_UNIT);
+    return tile;
+}

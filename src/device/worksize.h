@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Work sizes and tiles: pure functions of a device's limits. No launch names a size of its own.
+#ifndef STP_DEVICE_WORKSIZE_H
+#define STP_DEVICE_WORKSIZE_H
+
+#include "device/device.h"
+
+struct stp_worksize {
+    size_t global, local;
+};
+
+// For a kernel that strides over `items` independent pieces (at least 1 work-item).
+struct stp_worksize stp_worksize_stride(const struct stp_limits *limits, int64_t items);
+
+// Number of pieces into which a scan over `sites` is cut, one work-item each; every piece reads all pieces' counts.
+int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites);
+
+// Register tile of conv_rows (cl/conv_rows.cl): rows × (vec · vecs) columns.
+struct stp_tile {
+    int rows, vec, vecs;
+    size_t groups;
+};
+// `columns`: output channels per group.
+struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns);
+
+#endif

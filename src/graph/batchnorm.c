@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// BatchNormalization behind a Conv: w' = w · scale/√(var + ε), b' = (b − mean) · scale/√(var + ε) + bias, in double, rounded once.
+#include <math.h>
+
+#include "graph/op.h"
+#include "graph/passes.h"
+#include "ops/registry.h"
+
+static float element(const struct stp_value *value, int64_t i)
+{
+    float x;
+    memcpy(&x, (const char *)value->data + (size_t)i * sizeof x, sizeof x);
+    return x;
+}
+
+static struct stp_value *new_constant(struct stp_graph *graph, const char *base, int rank, const int64_t *dims, float **data)
+{
+    stp_tensor t = stp_tensor_make(STP_F32, rank, dims);
+    const char *name = stp_graph_unique_name(graph, base);
+    struct stp_value *value = name ? stp_graph_add_value(graph, name) : NULL;
+    *data = stp_arena_array(&graph->arena, (size_t)stp_tensor_elements(&t), sizeof **data);
+    if (!value || !*data)
+        return NULL;
+    value->dtype = STP_F32;
+    value->rank = rank;
+    memcpy(value->dims, dims, (size_t)rank * sizeof *dims);
+    value->data = *data;
+    return value;
+}
+
+static bool can_fold(const struct stp_node *bn)
+{
+    const struct stp_node *conv = bn->inputs[0]->producer;
+    if (bn->op != &stp_op_BatchNormalization || !conv || conv->op != &stp_op_Conv)
+        return false;
+    if (bn->inputs[0]->readers != 1 || bn->inputs[0]->is_output || !stp_value_is_constant(conv->inputs[1]) ||
+        (conv->n_inputs > 2 && conv->inputs[2] && !stp_value_is_constant(conv->inputs[2])))
+        return false;
+    for (int i = 1; i < 5; i++)
+        if (!stp_value_is_constant(bn->inputs[i]) || bn->inputs[i]->dims[0] != conv->inputs[1]->dims[0])
+            return false;
+    return true;
+}
+
+static stp_status fold(struct stp_graph *graph, struct stp_node *bn)
+{
+    struct stp_node *conv = bn->inputs[0]->producer;
+    const struct stp_value *w = conv->inputs[1], *b = conv->n_inputs > 2 ? conv->inputs[2] : NULL;
+    int64_t channels = w->dims[0], each = w->dims[1] * w->dims[2] * w->dims[3];
+    float epsilon, *weights, *bias;
+    STP_TRY(stp_attr_float(graph->context, bn, "epsilon", 1e-5f, &epsilon));
+    struct stp_value *new_w = new_constant(graph, w->name, 4, w->dims, &weights);
+    struct stp_value *new_b = new_w ? new_constant(graph, bn->inputs[2]->name, 1, &channels, &bias) : NULL;
+    struct stp_value **inputs = stp_arena_array(&graph->arena, 3, sizeof *inputs);
+    if (!new_b || !inputs)
+        return stp_fail_memory(graph->context, (size_t)(channels * each) * sizeof *weights, "folded weights");
+    for (int64_t c = 0; c < channels; c++) {
+        double scale = (double)element(bn->inputs[1], c) / sqrt((double)element(bn->inputs[4], c) + (double)epsilon);
+        for (int64_t i = 0; i < each; i++) {
+            weights[c * each + i] = (float)((double)element(w, c * each + i) * scale);
+            if (!isfinite(weights[c * each + i]))
+                return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, bn,
+                                     "folded into the convolution before it, its weights are not finite");
+        }
+        double start = b ? (double)element(b, c) : 0;
+        bias[c] = (float)((start - (double)element(bn->inputs[3], c)) * scale + (double)element(bn->inputs[2], c));
+    }
+    inputs[0] = conv->inputs[0];
+    inputs[1] = new_w;
+    inputs[2] = new_b;
+    conv->inputs = inputs;
+    conv->n_inputs = 3;
+    // The convolution takes the normalisation's place in the graph; the latter goes with the next pruning.
+    struct stp_value *between = conv->outputs[0];
+    conv->outputs[0] = bn->outputs[0];
+    bn->outputs[0] = between;
+    return STP_OK;
+}
+
+stp_status stp_graph_fold_batchnorm(struct stp_graph *graph)
+{
+    for (int n = 0; n < graph->n_nodes; n++) {
+        struct stp_node *node = graph->nodes[n];
+        if (node->n_inputs == 5 && node->inputs[0] && can_fold(node)) {
+            STP_TRY(fold(graph, node));
+            node->n_inputs = 0; // reads nothing, makes nothing that is read
+            node->n_outputs = 0;
+            stp_graph_link(graph);
+        }
+    }
+    stp_graph_prune(graph);
+    return STP_OK;
+}

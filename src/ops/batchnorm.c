@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// BatchNormalization that did not go into a convolution (graph/batchnorm.c).
+#include "ops/batchnorm.h"
+
+#include <math.h>
+
+#include "ops/registry.h"
+#include "ops/rules.h"
+#include "ref/ref.h"
+
+static const char *const operands[] = {"input", "scale", "bias", "mean", "variance"};
+
+static float element(const struct stp_value *value, int64_t i)
+{
+    float x;
+    memcpy(&x, (const char *)value->data + (size_t)i * sizeof x, sizeof x);
+    return x;
+}
+
+static stp_status check_operands(struct stp_graph *graph, const struct stp_node *node)
+{
+    for (int i = 0; i < 5; i++) {
+        const struct stp_value *value = node->inputs[i];
+        STP_TRY(stp_check_type(graph, node, i, STP_TYPE(STP_F32)));
+        if (i == 0)
+            continue;
+        if (!stp_value_is_constant(value))
+            return stp_fail_node(graph->context, STP_ERROR_UNSUPPORTED, node, "its %s '%s' must be a constant", operands[i],
+                                 value->name);
+        if (value->rank != 1 || value->dims[0] != node->inputs[1]->dims[0])
+            return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node,
+                                 "its %s '%s' does not have one number per channel", operands[i], value->name);
+    }
+    return STP_OK;
+}
+
+static stp_status check(struct stp_graph *graph, struct stp_node *node)
+{
+    int64_t training;
+    float epsilon;
+    STP_TRY(stp_attr_int(graph->context, node, "training_mode", 0, &training));
+    STP_TRY(stp_attr_float(graph->context, node, "epsilon", 1e-5f, &epsilon));
+    if (training || node->n_outputs > 1)
+        return stp_fail_node(graph->context, STP_ERROR_UNSUPPORTED, node, "only inference is implemented, not training");
+    int64_t spatial;
+    STP_TRY(stp_attr_int(graph->context, node, "spatial", 1, &spatial));
+    if (spatial != 1)
+        return stp_fail_node(graph->context, STP_ERROR_UNSUPPORTED, node, "attribute 'spatial' is %lld, only 1 is implemented",
+                             (long long)spatial);
+    STP_TRY(check_operands(graph, node));
+    int64_t channels = node->inputs[1]->dims[0];
+    struct stp_batchnorm_params *params = stp_node_params(graph, node, sizeof *params);
+    float *scale = stp_arena_array(&graph->arena, (size_t)channels, sizeof *scale);
+    float *shift = stp_arena_array(&graph->arena, (size_t)channels, sizeof *shift);
+    if (!params || !scale || !shift)
+        return stp_fail_memory(graph->context, (size_t)channels * sizeof *scale, "normalisation parameters");
+    for (int64_t c = 0; c < channels; c++) {
+        double a = (double)element(node->inputs[1], c) / sqrt((double)element(node->inputs[4], c) + (double)epsilon);
+        scale[c] = (float)a;
+        shift[c] = (float)((double)element(node->inputs[2], c) - (double)element(node->inputs[3], c) * a);
+    }
+    *params = (struct stp_batchnorm_params){.channels = channels, .scale = scale, .shift = shift};
+    stp_set_type(node, STP_F32);
+    return STP_OK;
+}
+
+static stp_status shape(stp_context *context, const struct stp_node *node, const stp_tensor *const *in, stp_tensor *out)
+{
+    const struct stp_batchnorm_params *params = node->params;
+    char text[128];
+    if (in[0]->rank < 2 || in[0]->dims[1] != params->channels)
+        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "an input of shape %s does not fit %lld channels",
+                             stp_shape_text(text, sizeof text, in[0]->rank, in[0]->dims), (long long)params->channels);
+    *out = stp_tensor_make(STP_F32, in[0]->rank, in[0]->dims);
+    return STP_OK;
+}
+
+const struct stp_op stp_op_BatchNormalization = {
+    .domain = "", .type = "BatchNormalization", .min_version = 7, .max_version = STP_OPSET_LATEST,
+    .min_inputs = 5, .max_inputs = 5, .min_outputs = 1, .max_outputs = 5,
+    .region = STP_REGION_SITEWISE,
+    .check = check, .shape = shape, .ref = stp_ref_batchnorm,
+};

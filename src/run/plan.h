@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan: an instance lowered to steps over slots on one device, its memory laid out, its kernels made. Running it enqueues.
+#ifndef STP_RUN_PLAN_H
+#define STP_RUN_PLAN_H
+
+#include <stipple/session.h>
+
+#include "graph/instance.h"
+#include "ops/lower.h"
+#include "ops/tail.h"
+
+enum { STP_STEP_MAX_ARGS = 24 };
+
+enum stp_arg_kind { STP_ARG_SLOT, STP_ARG_BYTES, STP_ARG_LOCAL };
+
+struct stp_arg {
+    enum stp_arg_kind kind;
+    int slot;
+    size_t size;      // BYTES, LOCAL
+    char bytes[64];   // BYTES
+};
+
+struct stp_step {
+    struct stp_plan *plan;
+    const struct stp_node *node; // NULL: inputs and outputs
+    const char *program, *options, *name;
+    struct stp_arg args[STP_STEP_MAX_ARGS];
+    int n_args;
+    int dimensions;
+    size_t global[3], local[3];
+    cl_kernel kernel;
+    double ms; // of the last run, with profiling
+    cl_event event;
+};
+
+struct stp_slot {
+    size_t bytes;
+    int first, last; // steps that name it; first > last: none
+    bool constant;   // `memory` belongs to the session's constants
+    size_t offset;   // within its chunk of the arena
+    int chunk;
+    cl_mem memory;   // set before the memory plan: a buffer of its own; else a sub-buffer of a chunk
+};
+
+// A device constant of the session: weights, tables.
+struct stp_constant {
+    const void *key;
+    int variant;
+    size_t bytes;
+    cl_mem memory;
+};
+
+struct stp_constants {
+    struct stp_constant *items;
+    size_t count, capacity;
+    size_t bytes; // of all
+};
+
+// A graph input or output on the device: `slot` holds it in ONNX's order.
+struct stp_port {
+    const struct stp_value *value;
+    int slot;
+    size_t bytes;
+};
+
+struct stp_list {
+    int region;
+    struct stp_rows rows;
+};
+
+struct stp_plan {
+    struct stp_device *device;
+    struct stp_constants *constants;
+    struct stp_instance *instance;
+    struct stp_arena arena;
+    stp_status status; // the first failure sticks
+    bool exact, poison;
+
+    struct stp_step **steps;
+    int n_steps, cap_steps;
+    struct stp_slot *slots;
+    int n_slots, cap_slots;
+    struct stp_place **places;    // per value; NULL until asked for
+    struct stp_tail *tails;       // per node
+    struct stp_list *lists;       // per region number; region 0 is not one
+    int n_lists;
+
+    struct stp_port *inputs, *outputs; // per graph input (slot −1: not used on the device) and output
+    struct stp_port *masks;            // kept for report.c: first those to report (Sample's outputs, mask inputs)
+    int n_masks, n_reported;
+
+    cl_mem *chunks;
+    size_t *chunk_bytes;
+    int n_chunks;
+    size_t arena_bytes;
+};
+
+// Takes the instance over in every case. `progress` may be NULL.
+stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, struct stp_constants *constants,
+                           struct stp_instance *instance, const stp_session_params *params);
+void stp_plan_destroy(struct stp_plan **plan);
+
+// memory.c: offsets by lifetime, chunks, sub-buffers.
+stp_status stp_plan_allocate(struct stp_plan *plan);
+
+void stp_constants_release(struct stp_constants *constants);
+
+#endif

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conv on the device: one implicit GEMM over rows, all sites or listed ones (cl/conv_rows.cl). A mask convolution is a pointwise one
+// to (output channel, tap) columns, then a sum over taps (cl/mask_conv.cl).
+#include <stdio.h>
+
+#include "device/worksize.h"
+#include "graph/instance.h"
+#include "ops/conv.h"
+#include "ops/tail.h"
+#include "sparse/lower_sparse.h"
+
+// Bits of conv_rows' flags
+enum { SAME_ROWS = 1, HAS_BIAS = 2, HAS_IDENTITY = 4, IDENTITY_ROWS = 8, RELU = 16 };
+
+// Packing ------------------------------------------------------------------------------------------------------------
+
+struct packing {
+    const float *w; // [oc][icg][taps], as in the file; may be unaligned
+    int64_t groups, ocg, icg, taps, columns;
+};
+
+static float weight_at(const struct packing *p, int64_t i)
+{
+    float x;
+    memcpy(&x, (const char *)p->w + (size_t)i * sizeof x, sizeof x);
+    return x;
+}
+
+static int64_t panels_per_group(const struct packing *p)
+{
+    return stp_div_up(p->ocg, p->columns);
+}
+
+// → [group][panel][tap][ic][columns], zeros beyond the group's output channels (the destination is zeroed)
+static void pack_conv_weights(void *destination, const void *user)
+{
+    const struct packing *p = user;
+    float *to = destination;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t panel = 0; panel < panels_per_group(p); panel++)
+            for (int64_t tap = 0; tap < p->taps; tap++)
+                for (int64_t ic = 0; ic < p->icg; ic++, to += p->columns)
+                    for (int64_t n = 0; n < p->columns && panel * p->columns + n < p->ocg; n++) {
+                        int64_t oc = g * p->ocg + panel * p->columns + n;
+                        to[n] = weight_at(p, (oc * p->icg + ic) * p->taps + tap);
+                    }
+}
+
+// The same for a mask convolution: its columns are (oc, tap), its one tap reads the site itself.
+static void pack_mask_weights(void *destination, const void *user)
+{
+    const struct packing *p = user;
+    float *to = destination;
+    int64_t total = p->ocg * p->taps;
+    for (int64_t panel = 0; panel < stp_div_up(total, p->columns); panel++)
+        for (int64_t ic = 0; ic < p->icg; ic++, to += p->columns)
+            for (int64_t n = 0; n < p->columns && panel * p->columns + n < total; n++) {
+                int64_t column = panel * p->columns + n;
+                to[n] = weight_at(p, (column / p->taps * p->icg + ic) * p->taps + column % p->taps);
+            }
+}
+
+// Steps --------------------------------------------------------------------------------------------------------------
+
+struct job {
+    const struct stp_node *node;
+    struct stp_window window;
+    const struct stp_place *x, *y;
+    int64_t groups, icg, ocg;
+    int flags;
+    int bias, identity; // slots
+};
+
+static void add_size(struct stp_plan *plan, struct stp_step *step, const struct job *job, const struct stp_place *y)
+{
+    const struct stp_window *w = &job->window;
+    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3], y->dims[2],          y->dims[3],
+                                 w->kernel[0],    w->kernel[1],    w->stride[0],        w->stride[1],
+                                 w->dilation[0],  w->dilation[1],  w->pad[0],           w->pad[1],
+                                 job->x->dims[1], job->groups * job->ocg, job->groups,  job->flags};
+    int32_t size[16];
+    for (int i = 0; i < 16; i++)
+        size[i] = stp_plan_i32(plan, job->node, numbers[i]);
+    stp_step_ints(step, size, 16);
+}
+
+static void add_conv_rows(struct stp_plan *plan, const struct job *job, const struct stp_tile *tile, int weights, int out,
+                          const struct stp_place *y)
+{
+    char options[96];
+    snprintf(options, sizeof options, "-DTILE_M=%d -DVEC=%d -DVECS=%d", tile->rows, tile->vec, tile->vecs);
+    int zeros = stp_plan_zeros(plan, (size_t)job->x->dims[1]);
+    struct stp_step *step = stp_plan_step(plan, job->node, "conv_rows", options, "conv_rows");
+    stp_step_read(step, job->x->slot);
+    stp_step_in_rows(step, &job->x->rows);
+    stp_step_read(step, weights);
+    stp_step_read(step, job->bias);
+    stp_step_read(step, job->identity);
+    stp_step_read(step, zeros);
+    stp_step_write(step, out);
+    stp_step_out_rows(step, &y->rows);
+    add_size(plan, step, job, y);
+    stp_step_size(step, 1, &tile->groups, &(size_t){1});
+}
+
+static int pack(struct stp_plan *plan, const struct job *job, const struct stp_tile *tile, bool mask)
+{
+    const struct stp_value *w = job->node->inputs[1];
+    struct packing p = {.w = w->data,
+                        .groups = job->groups,
+                        .ocg = job->ocg,
+                        .icg = job->icg,
+                        .taps = job->window.kernel[0] * job->window.kernel[1],
+                        .columns = tile->vec * tile->vecs};
+    size_t panels = (size_t)(mask ? stp_div_up(p.ocg * p.taps, p.columns) : p.groups * panels_per_group(&p) * p.taps);
+    size_t bytes = panels * (size_t)(p.icg * p.columns) * sizeof(float);
+    // The variant tells how the weights are laid out.
+    return stp_plan_constant(plan, w, (int)p.columns * 2 + mask + 16, bytes, mask ? pack_mask_weights : pack_conv_weights, &p);
+}
+
+static void lower_mask_conv(struct stp_plan *plan, struct job *job)
+{
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    int64_t taps = job->window.kernel[0] * job->window.kernel[1], columns = job->ocg * taps;
+    struct stp_tile tile = stp_worksize_conv_rows(limits, columns);
+    size_t rows = (size_t)job->x->rows.sites;
+    int weights = pack(plan, job, &tile, true);
+    int part = stp_plan_temp(plan, rows * (size_t)columns * sizeof(float));
+    struct job project = *job;
+    project.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    project.ocg = columns;
+    project.flags = SAME_ROWS;
+    add_conv_rows(plan, &project, &tile, weights, part, job->x);
+
+    struct stp_step *step = stp_plan_step(plan, job->node, "mask_conv", "", "mask_conv");
+    stp_step_read(step, part);
+    stp_step_in_rows(step, &job->x->rows);
+    stp_step_read(step, job->bias);
+    stp_step_write(step, job->y->slot);
+    stp_step_out_rows(step, &job->y->rows);
+    const struct stp_window *w = &job->window;
+    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3], job->y->dims[2], job->y->dims[3],
+                                 w->kernel[0],    w->kernel[1],    w->stride[0],    w->stride[1],
+                                 w->dilation[0],  w->dilation[1],  w->pad[0],       w->pad[1],
+                                 job->ocg,        job->flags & HAS_BIAS};
+    int32_t size[16];
+    for (int i = 0; i < 16; i++)
+        size[i] = stp_plan_i32(plan, job->node, numbers[i]);
+    stp_step_ints(step, size, 16);
+    stp_step_stride(step, job->y->rows.sites);
+}
+
+stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
+{
+    const struct stp_tail *tail = stp_plan_tail(plan, node);
+    const stp_tensor *w = stp_plan_tensor(plan, node->inputs[1]);
+    const struct stp_value *bias = node->n_inputs > 2 ? node->inputs[2] : NULL;
+    struct job job = {.node = node,
+                      .window = stp_conv_window(node, stp_plan_tensor(plan, node->inputs[0]), w),
+                      .x = stp_plan_place(plan, node->inputs[0]),
+                      .y = stp_plan_place(plan, tail->output)};
+    job.groups = job.x->dims[1] / w->dims[1];
+    job.icg = w->dims[1];
+    job.ocg = w->dims[0] / job.groups;
+    if (!job.y->rows.sites || !job.y->dims[1])
+        return STP_OK;
+    job.bias = job.identity = stp_plan_zeros(plan, 1);
+    if (bias) {
+        job.bias = stp_plan_place(plan, bias)->slot;
+        job.flags |= HAS_BIAS;
+    }
+    if (tail->identity) {
+        const struct stp_place *identity = stp_plan_place(plan, tail->identity);
+        job.identity = identity->slot;
+        job.flags |= HAS_IDENTITY | (identity->rows.list == job.y->rows.list ? IDENTITY_ROWS : 0);
+    }
+    if (tail->relu)
+        job.flags |= RELU;
+    if (stp_conv_is_pointwise(node) && job.x->rows.list == job.y->rows.list)
+        job.flags |= SAME_ROWS;
+    if (node->is_mask_conv) {
+        lower_mask_conv(plan, &job);
+        return STP_OK;
+    }
+    struct stp_tile tile = stp_worksize_conv_rows(&stp_plan_device(plan)->limits, job.ocg);
+    add_conv_rows(plan, &job, &tile, pack(plan, &job, &tile, false), job.y->slot, job.y);
+    return STP_OK;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels: cl/lists.cl.
+#include "sparse/lists.h"
+
+#include <stdio.h>
+
+#include "device/worksize.h"
+#include "run/plan.h"
+
+// A list that holds more than this share of the sites becomes the identity: rows in place beat rows gathered.
+static const double identity_share = 0.95;
+
+struct count_source {
+    int32_t count;
+};
+
+static void pack_count(void *destination, const void *user)
+{
+    memcpy(destination, &((const struct count_source *)user)->count, sizeof(int32_t));
+}
+
+static struct stp_rows all_rows(struct stp_plan *plan, int64_t sites)
+{
+    static const char key;
+    int32_t count = stp_plan_i32(plan, NULL, sites);
+    int slot = stp_plan_constant(plan, &key, count, sizeof count, pack_count, &(struct count_source){count});
+    return (struct stp_rows){.all = true, .rows = slot, .inverse = slot, .count = slot, .sites = sites, .list = -1};
+}
+
+static const char *mask_type(stp_dtype dtype)
+{
+    return dtype == STP_F32 ? "-DT=float" : dtype == STP_I32 ? "-DT=int" : dtype == STP_I64 ? "-DT=long" : "-DT=uchar";
+}
+
+static void add_flags(struct stp_plan *plan, const struct stp_region *region, int flags, int counts, int64_t sites,
+                      int64_t pieces)
+{
+    struct stp_step *step;
+    if (region->kind == STP_SITES_LIST) {
+        const struct stp_place *mask = stp_plan_place(plan, plan->instance->graph->values[region->mask]);
+        step = stp_plan_step(plan, NULL, "lists", mask_type(mask->dtype), "flag_mask");
+        stp_step_read(step, mask->slot);
+        stp_step_int(step, stp_plan_i32(plan, NULL, mask->rows.sites));
+    } else {
+        struct stp_rows of = stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
+        step = stp_plan_step(plan, NULL, "lists", mask_type(STP_F32), "flag_need");
+        stp_step_in_rows(step, &of);
+    }
+    stp_step_write(step, flags);
+    stp_step_write(step, counts);
+    stp_step_int(step, stp_plan_i32(plan, NULL, sites));
+    stp_step_int(step, stp_plan_i32(plan, NULL, pieces));
+    if (region->kind == STP_SITES_NEED) {
+        const struct stp_window *w = &region->window;
+        const int64_t numbers[16] = {region->h,      region->w,      region->of_h,     region->of_w,
+                                     w->kernel[0],   w->kernel[1],   w->stride[0],     w->stride[1],
+                                     w->dilation[0], w->dilation[1], w->pad[0],        w->pad[1]};
+        int32_t window[16];
+        for (int i = 0; i < 16; i++)
+            window[i] = stp_plan_i32(plan, NULL, numbers[i]);
+        stp_step_ints(step, window, 16);
+    }
+    struct stp_worksize size = stp_worksize_stride(&plan->device->limits, pieces);
+    size.global = (size_t)stp_div_up(pieces, (int64_t)size.local) * size.local;
+    stp_step_size(step, 1, &size.global, &size.local);
+}
+
+static void build_list(struct stp_plan *plan, const struct stp_region *region, const struct stp_rows *rows)
+{
+    int64_t pieces = stp_worksize_scan(&plan->device->limits, rows->sites);
+    int flags = stp_plan_temp(plan, (size_t)rows->sites);
+    int counts = stp_plan_temp(plan, (size_t)pieces * sizeof(int32_t));
+    add_flags(plan, region, flags, counts, rows->sites, pieces);
+    struct stp_step *step = stp_plan_step(plan, NULL, "lists", mask_type(STP_F32), "write_list");
+    stp_step_read(step, flags);
+    stp_step_read(step, counts);
+    stp_step_write(step, rows->rows);
+    stp_step_write(step, rows->inverse);
+    stp_step_write(step, rows->count);
+    stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
+    stp_step_int(step, stp_plan_i32(plan, NULL, pieces));
+    stp_step_int(step, stp_plan_i32(plan, NULL, (int64_t)(identity_share * (double)rows->sites)));
+    struct stp_worksize size = stp_worksize_stride(&plan->device->limits, pieces);
+    size.global = (size_t)stp_div_up(pieces, (int64_t)size.local) * size.local;
+    stp_step_size(step, 1, &size.global, &size.local);
+}
+
+struct stp_rows stp_plan_rows(struct stp_plan *plan, int region, int64_t sites)
+{
+    if (region <= 0 || plan->status != STP_OK)
+        return all_rows(plan, sites);
+    struct stp_list *list = &plan->lists[region];
+    if (list->region)
+        return list->rows;
+    size_t bytes = (size_t)sites * sizeof(int32_t);
+    list->region = region;
+    list->rows = (struct stp_rows){.rows = stp_plan_temp(plan, bytes),
+                                   .inverse = stp_plan_temp(plan, bytes),
+                                   .count = stp_plan_temp(plan, sizeof(int32_t)),
+                                   .sites = sites,
+                                   .list = region};
+    build_list(plan, &plan->instance->regions[region], &list->rows);
+    return list->rows;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sample on the device (cl/sample.cl).
+#include "ops/sample.h"
+
+#include "sparse/lower_sparse.h"
+
+stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
+{
+    const struct stp_sample_params *params = node->params;
+    const struct stp_place *logits = stp_plan_place(plan, node->inputs[0]), *seed = stp_plan_place(plan, node->inputs[1]);
+    const struct stp_place *mask = stp_plan_place(plan, node->outputs[0]);
+    if (!mask->rows.sites)
+        return STP_OK;
+    struct stp_step *step = stp_plan_step(plan, node, "sample", "", "sample");
+    stp_step_read(step, logits->slot);
+    stp_step_read(step, seed->slot);
+    stp_step_int(step, stp_plan_i32(plan, node, seed->dims[0]));
+    stp_step_write(step, mask->slot);
+    stp_step_int(step, stp_plan_i32(plan, node, mask->rows.sites));
+    stp_step_int(step, stp_plan_i32(plan, node, mask->dims[2]));
+    stp_step_int(step, stp_plan_i32(plan, node, mask->dims[3]));
+    stp_step_int(step, params->stochastic);
+    stp_step_uint(step, (uint32_t)params->stream);
+    stp_step_int(step, (int32_t)params->grid);
+    stp_step_stride(step, mask->rows.sites);
+    return STP_OK;
+}

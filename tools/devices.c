@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// stipple devices: a report of every device, made for bug reports too.
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "json.h"
+
+static const char help[] =
+    "usage: stipple devices [--json]\n"
+    "\n"
+    "Lists every device of every OpenCL platform; '*' marks the one that is used unless --device or STIPPLE_DEVICE\n"
+    "names another. 'exact' tells whether the device gives the reference's bits, tried on the spot.\n"
+    "\n"
+    "      --json          print one JSON object\n"
+    STP_COMMON_HELP;
+
+static void print_memory(const char *before, uint64_t bytes)
+{
+    if (bytes >= UINT64_C(1) << 30)
+        printf("%s%.1f GiB", before, (double)bytes / (1 << 30));
+    else
+        printf("%s%" PRIu64 " KiB", before, bytes >> 10);
+}
+
+static void put_line(const char *name, const char *text)
+{
+    printf("    %-13s ", name);
+    stp_put_text(stdout, text);
+    putchar('\n');
+}
+
+static void print_sizes(const stp_device_info *info)
+{
+    print_memory("    memory        ", info->global_memory);
+    print_memory(", one buffer up to ", info->max_allocation);
+    printf("%s\n", info->unified_memory ? ", shared with the host" : "");
+    print_memory("    local memory  ", info->local_memory);
+    printf("%s\n", info->local_memory_is_global ? " (part of global memory)" : "");
+    printf("    compute       %" PRIu32 " units, %" PRIu32 " MHz\n", info->compute_units, info->clock_mhz);
+    printf("    work-group    up to %zu items (%zu × %zu × %zu)\n", info->max_work_group_size,
+           info->max_work_item_sizes[0], info->max_work_item_sizes[1], info->max_work_item_sizes[2]);
+    printf("    float vector  %" PRIu32 "; half %s, double %s; buffers aligned to %" PRIu32 " bytes\n",
+           info->native_vector_width_float, info->fp16 ? "yes" : "no", info->fp64 ? "yes" : "no",
+           info->base_address_align);
+}
+
+static void print_device(const stp_device_info *info)
+{
+    printf("%s %d %s: ", info->is_default ? "*" : " ", info->index, info->type);
+    stp_put_text(stdout, info->name);
+    putchar('\n');
+    put_line("vendor", info->vendor);
+    put_line("version", info->device_version);
+    put_line("driver", info->driver_version);
+    put_line("platform", info->platform);
+    put_line("", info->platform_version);
+    put_line("", info->platform_vendor);
+    print_sizes(info);
+    bool probed = !info->inexact || strcmp(info->inexact, "not probed");
+    printf("    exact         %s%s%s%s\n", !info->inexact ? "yes" : probed ? "no" : "unknown", info->inexact ? " (" : "",
+           info->inexact ? info->inexact : "", info->inexact ? ")" : "");
+    if (info->unusable)
+        put_line("unusable", info->unusable);
+}
+
+static void add_device(cJSON *devices, const stp_device_info *info)
+{
+    cJSON *device = stp_json_object(devices, NULL);
+    stp_json_number(device, "index", info->index);
+    stp_json_text(device, "platform", info->platform);
+    stp_json_text(device, "platform_version", info->platform_version);
+    stp_json_text(device, "platform_vendor", info->platform_vendor);
+    stp_json_text(device, "name", info->name);
+    stp_json_text(device, "vendor", info->vendor);
+    stp_json_text(device, "device_version", info->device_version);
+    stp_json_text(device, "driver_version", info->driver_version);
+    stp_json_text(device, "type", info->type);
+    stp_json_text(device, "unusable", info->unusable);
+    stp_json_text(device, "inexact", info->inexact);
+    stp_json_number(device, "compute_units", info->compute_units);
+    stp_json_number(device, "clock_mhz", info->clock_mhz);
+    stp_json_number(device, "global_memory", (double)info->global_memory);
+    stp_json_number(device, "max_allocation", (double)info->max_allocation);
+    stp_json_number(device, "local_memory", (double)info->local_memory);
+    stp_json_bool(device, "local_memory_is_global", info->local_memory_is_global);
+    stp_json_bool(device, "unified_memory", info->unified_memory);
+    stp_json_number(device, "max_work_group_size", (double)info->max_work_group_size);
+    cJSON *sizes = stp_json_array(device, "max_work_item_sizes");
+    for (size_t i = 0; i < STP_COUNT(info->max_work_item_sizes); i++)
+        stp_json_number(sizes, NULL, (double)info->max_work_item_sizes[i]);
+    stp_json_number(device, "native_vector_width_float", info->native_vector_width_float);
+    stp_json_number(device, "base_address_align", info->base_address_align);
+    stp_json_bool(device, "fp16", info->fp16);
+    stp_json_bool(device, "fp64", info->fp64);
+    stp_json_bool(device, "is_default", info->is_default);
+}
+
+static int print_list(struct stp_tool *tool, const stp_device_list *list, bool json)
+{
+    size_t count = stp_device_list_count(list);
+    cJSON *object = json ? stp_json_object(NULL, NULL) : NULL;
+    cJSON *devices = json ? stp_json_array(object, "devices") : NULL;
+    for (size_t i = 0; i < count; i++) {
+        const stp_device_info *info = stp_device_list_get(list, i);
+        if (json)
+            add_device(devices, info);
+        else
+            print_device(info);
+    }
+    return json ? stp_json_print(tool, object) : stp_tool_printed(tool);
+}
+
+int stp_verb_devices(struct stp_tool *tool, int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, STP_COMMON_LONG, {0}};
+    bool json = false;
+    int option, status = -1;
+    while (status < 0 && (option = getopt_long(argc, argv, ":" STP_COMMON_SHORT, options, NULL)) != -1) {
+        if (option == 'j')
+            json = true;
+        else
+            status = stp_tool_option(tool, option, argv, "devices", help);
+    }
+    if (status >= 0)
+        return status;
+    if (optind < argc)
+        return stp_tool_usage(tool, "devices", "devices takes no '%s'", argv[optind]);
+    stp_device_list *list = NULL;
+    if (!stp_tool_begin(tool))
+        return stp_tool_failure(tool);
+    if (stp_device_list_create(&list, tool->context, true) != STP_OK) {
+        stp_error_library(&tool->error, tool->context, NULL);
+        return stp_tool_failure(tool);
+    }
+    if (stp_device_list_count(list)) {
+        status = print_list(tool, list, json);
+    } else {
+        stp_error_set(&tool->error, "there is no OpenCL device: install a driver, such as pocl-opencl-icd (any CPU), "
+                      "intel-opencl-icd (Intel GPUs), mesa-opencl-icd (AMD GPUs) or Nvidia's own");
+        status = stp_tool_failure(tool);
+    }
+    stp_device_list_destroy(&list);
+    return status;
+}

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for stipple
+
+_stipple() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} verb= word
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case $word in
+            devices|info|run) verb=$word; break ;;
+        esac
+    done
+    local common='--help --verbose --quiet'
+    COMPREPLY=()
+    if [[ $verb == run ]]; then
+        case $previous in
+            --output|--masks) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+            --device) mapfile -t COMPREPLY < <(compgen -W 'cpu gpu' -- "$current"); return ;;
+            --input|--seed|--runs) return ;;
+        esac
+    fi
+    case $verb:$current in
+        :-*) common+=' --version' ;;
+        :*) mapfile -t COMPREPLY < <(compgen -W 'devices info run' -- "$current"); return ;;
+        devices:-*|info:-*) common+=' --json' ;;
+        run:-*) common+=' --input --output --masks --seed --device --dense --exact --runs --json' ;;
+        devices:*) return ;;
+        *) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$common" -- "$current")
+}
+complete -o filenames -F _stipple stipple
