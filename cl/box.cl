@@ -39,6 +39,7 @@ static float least(float x, float y) // passes NaN on; of equals the first
 #define RELU(x, y, z) stp_relu(x)
 #endif
 #define SIGMOID(x, y, z) stp_sigmoid(x)
+#define FMA(x, y, z) fma(x, y, z)
 #define AND(x, y, z) ((x) != 0 && (y) != 0)
 #define OR(x, y, z) ((x) != 0 || (y) != 0)
 #define NOT(x, y, z) ((x) == 0)

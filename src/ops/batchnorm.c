@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "ops/box.h"
 #include "ops/registry.h"
 #include "ops/rules.h"
 #include "ref/ref.h"
@@ -75,9 +76,45 @@ static stp_status shape(stp_context *context, const struct stp_node *node, const
     return STP_OK;
 }
 
+struct channels {
+    const float *values;
+    int64_t count;
+};
+
+static void pack_channels(void *destination, const void *user)
+{
+    const struct channels *channels = user;
+    memcpy(destination, channels->values, (size_t)channels->count * sizeof(float));
+}
+
+// One number per channel as an operand that broadcasts: C×1×…×1.
+static struct stp_place channel_place(struct stp_plan *plan, const struct stp_place *x, const float *values)
+{
+    struct stp_place place = {.dtype = STP_F32, .rank = x->rank - 1};
+    int64_t count = x->dims[1];
+    for (int d = 0; d < place.rank; d++)
+        place.dims[d] = place.storage[d] = d ? 1 : count;
+    place.slot = stp_plan_constant(plan, values, 0, (size_t)count * sizeof(float), pack_channels,
+                                   &(struct channels){values, count});
+    place.rows = (struct stp_rows){.all = true, .sites = count, .list = -1};
+    return place;
+}
+
+static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
+{
+    const struct stp_batchnorm_params *params = node->params;
+    const struct stp_place *x = stp_plan_place(plan, node->inputs[0]), *y = stp_plan_place(plan, node->outputs[0]);
+    struct stp_place scale = channel_place(plan, x, params->scale), shift = channel_place(plan, x, params->shift);
+    struct stp_box box = stp_box_of(y, "FMA");
+    stp_box_operand(&box, x);
+    stp_box_operand(&box, &scale);
+    stp_box_operand(&box, &shift);
+    return stp_box_lower(plan, node, &box);
+}
+
 const struct stp_op stp_op_BatchNormalization = {
     .domain = "", .type = "BatchNormalization", .min_version = 7, .max_version = STP_OPSET_LATEST,
     .min_inputs = 5, .max_inputs = 5, .min_outputs = 1, .max_outputs = 5,
     .region = STP_REGION_SITEWISE,
-    .check = check, .shape = shape, .ref = stp_ref_batchnorm,
+    .check = check, .shape = shape, .ref = stp_ref_batchnorm, .lower = lower,
 };

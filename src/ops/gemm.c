@@ -2,6 +2,7 @@
 // Gemm: one fma chain over k from the bias, or from +0.
 #include "ops/gemm.h"
 
+#include "ops/lower.h"
 #include "ops/registry.h"
 #include "ops/rules.h"
 #include "ref/ref.h"
@@ -115,9 +116,65 @@ static stp_status shape(stp_context *context, const struct stp_node *node, const
     return STP_OK;
 }
 
+// Lowering -----------------------------------------------------------------------------------------------------------
+
+enum { COLUMNS = 16 }; // per piece, as cl/gemm.cl has it
+
+static int64_t padded_columns(const struct stp_gemm_params *params)
+{
+    return stp_div_up(params->n, COLUMNS) * COLUMNS;
+}
+
+// → [panel][k][COLUMNS]; the destination is zeroed
+static void pack_weights(void *destination, const void *user)
+{
+    const struct stp_node *node = user;
+    const struct stp_gemm_params *params = node->params;
+    float *to = destination;
+    for (int64_t n = 0; n < params->n; n++)
+        for (int64_t k = 0; k < params->k; k++)
+            to[(n / COLUMNS * params->k + k) * COLUMNS + n % COLUMNS] = stp_gemm_weight(node, k, n);
+}
+
+// → [1 or rows of c][padded columns]
+static void pack_bias(void *destination, const void *user)
+{
+    const struct stp_node *node = user;
+    const struct stp_gemm_params *params = node->params;
+    float *to = destination;
+    for (int64_t m = 0; m < stp_max64(params->c_rows, 1); m++)
+        for (int64_t n = 0; n < params->n; n++)
+            to[m * padded_columns(params) + n] = stp_gemm_bias(node, m, n);
+}
+
+static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
+{
+    const struct stp_gemm_params *params = node->params;
+    const struct stp_place *a = stp_plan_place(plan, node->inputs[0]), *y = stp_plan_place(plan, node->outputs[0]);
+    int64_t m = y->dims[0], n = y->dims[1], columns = padded_columns(params);
+    if (!m || !n)
+        return STP_OK;
+    int weights = stp_plan_constant(plan, node, 0, (size_t)(columns * params->k) * sizeof(float), pack_weights, node);
+    int bias = stp_plan_constant(plan, node, 1, (size_t)(columns * stp_max64(params->c_rows, 1)) * sizeof(float), pack_bias,
+                                 node);
+    struct stp_step *step = stp_plan_step(plan, node, "gemm", "", "gemm");
+    stp_step_read(step, a->slot);
+    stp_step_read(step, weights);
+    stp_step_read(step, bias);
+    stp_step_write(step, y->slot);
+    stp_step_int(step, stp_plan_i32(plan, node, m));
+    stp_step_int(step, stp_plan_i32(plan, node, n));
+    stp_step_int(step, stp_plan_i32(plan, node, params->k));
+    stp_step_int(step, stp_plan_i32(plan, node, params->trans_a ? 1 : params->k));
+    stp_step_int(step, stp_plan_i32(plan, node, params->trans_a ? m : 1));
+    stp_step_int(step, stp_plan_i32(plan, node, params->c_rows));
+    stp_step_stride(step, m * columns / COLUMNS);
+    return STP_OK;
+}
+
 const struct stp_op stp_op_Gemm = {
     .domain = "", .type = "Gemm", .min_version = 6, .max_version = STP_OPSET_LATEST,
     .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1,
     .region = STP_REGION_ALL,
-    .check = check, .shape = shape, .ref = stp_ref_gemm,
+    .check = check, .shape = shape, .ref = stp_ref_gemm, .lower = lower,
 };

@@ -5,6 +5,7 @@
 // −Inf and NaN.
 #include "ops/pool.h"
 
+#include "ops/lower.h"
 #include "ops/registry.h"
 #include "ops/rules.h"
 #include "ref/ref.h"
@@ -139,23 +140,70 @@ struct stp_window stp_pool_window(const struct stp_node *node, const stp_tensor 
     return window;
 }
 
+// Lowering -----------------------------------------------------------------------------------------------------------
+
+enum { AVERAGE = 1, COUNT_PADDING = 2 }; // flags of cl/pool.cl
+
+static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
+{
+    const struct stp_pool_params *params = node->params;
+    const struct stp_place *x = stp_plan_place(plan, node->inputs[0]), *y = stp_plan_place(plan, node->outputs[0]);
+    int64_t end[2];
+    struct stp_window w = stp_pool_window(node, stp_plan_tensor(plan, node->inputs[0]), end);
+    if (!y->rows.sites || !y->dims[1])
+        return STP_OK;
+    int flags = node->op == &stp_op_AveragePool ? AVERAGE | (params->count_include_pad ? COUNT_PADDING : 0) : 0;
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    struct stp_step *step = stp_plan_step(plan, node, "pool", limits->vector_width >= 8 ? "-DVEC=8" : "-DVEC=4", "pool");
+    stp_step_read(step, x->slot);
+    stp_step_write(step, y->slot);
+    stp_step_int(step, stp_plan_i32(plan, node, y->rows.sites));
+    const int64_t numbers[16] = {x->dims[2],    x->dims[3],  y->dims[2],    y->dims[3],    w.kernel[0], w.kernel[1],
+                                 w.stride[0],   w.stride[1], w.dilation[0], w.dilation[1], w.pad[0],    w.pad[1],
+                                 x->dims[1],    flags,       end[0],        end[1]};
+    int32_t size[16];
+    for (int i = 0; i < 16; i++)
+        size[i] = stp_plan_i32(plan, node, numbers[i]);
+    stp_step_ints(step, size, 16);
+    stp_step_stride(step, y->rows.sites);
+    return STP_OK;
+}
+
+static stp_status lower_global(struct stp_plan *plan, const struct stp_node *node)
+{
+    const struct stp_place *x = stp_plan_place(plan, node->inputs[0]), *y = stp_plan_place(plan, node->outputs[0]);
+    int64_t items = x->dims[0] * x->dims[1];
+    if (!items)
+        return STP_OK;
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    struct stp_step *step =
+        stp_plan_step(plan, node, "pool", limits->vector_width >= 8 ? "-DVEC=8" : "-DVEC=4", "global_average");
+    stp_step_read(step, x->slot);
+    stp_step_write(step, y->slot);
+    stp_step_int(step, stp_plan_i32(plan, node, x->dims[0]));
+    stp_step_int(step, stp_plan_i32(plan, node, x->dims[1]));
+    stp_step_int(step, stp_plan_i32(plan, node, x->dims[2] * x->dims[3]));
+    stp_step_stride(step, items);
+    return STP_OK;
+}
+
 const struct stp_op stp_op_MaxPool = {
     .domain = "", .type = "MaxPool", .min_version = 6, .max_version = STP_OPSET_LATEST,
     .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 2,
     .region = STP_REGION_ALL,
-    .check = check_max, .shape = shape, .ref = stp_ref_max_pool,
+    .check = check_max, .shape = shape, .ref = stp_ref_max_pool, .lower = lower,
 };
 
 const struct stp_op stp_op_AveragePool = {
     .domain = "", .type = "AveragePool", .min_version = 6, .max_version = STP_OPSET_LATEST,
     .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1,
     .region = STP_REGION_ALL,
-    .check = check_average, .shape = shape, .ref = stp_ref_average_pool,
+    .check = check_average, .shape = shape, .ref = stp_ref_average_pool, .lower = lower,
 };
 
 const struct stp_op stp_op_GlobalAveragePool = {
     .domain = "", .type = "GlobalAveragePool", .min_version = 6, .max_version = STP_OPSET_LATEST,
     .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1,
     .region = STP_REGION_ALL,
-    .check = check_global, .shape = shape_global, .ref = stp_ref_global_average_pool,
+    .check = check_global, .shape = shape_global, .ref = stp_ref_global_average_pool, .lower = lower_global,
 };

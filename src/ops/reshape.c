@@ -36,9 +36,9 @@ static void transpose(struct stp_plan *plan, const struct stp_node *node, const 
 static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
 {
     const struct stp_place *x = stp_plan_place(plan, node->inputs[0]), *y = stp_plan_place(plan, node->outputs[0]);
-    bool same = x->rank == y->rank && !memcmp(x->dims, y->dims, sizeof x->dims);
-    size_t bytes = stp_tensor_bytes(stp_plan_tensor(plan, node->inputs[0]));
-    if (same || bytes == 0 || (is_row_major(x) && is_row_major(y))) {
+    const stp_tensor *from = stp_plan_tensor(plan, node->inputs[0]), *to = stp_plan_tensor(plan, node->outputs[0]);
+    size_t bytes = stp_tensor_bytes(from);
+    if (stp_tensor_same_shape(from, to) || bytes == 0 || (is_row_major(x) && is_row_major(y))) {
         stp_plan_alias(plan, node->outputs[0], node->inputs[0]);
         return STP_OK;
     }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// pool: MaxPool and AveragePool over N×H×W×C; global_average: GlobalAveragePool to N×C.
+// NDRange : 1-D; pool strides over the N·OH·OW output sites (an item computes all channels of one), global_average over N·C
+// size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, C, flags, end y x (of the padding behind the image)
+// Tunables: VEC {4, 8, 16}
+// Needs   : OpenCL C 1.2.  Numerics: exact; taps in raster order, from -Inf or +0, then one division; ops/pool.h for the lanes
+#define VT STP_CAT(float, VEC)
+#define VLOAD STP_CAT(vload, VEC)
+#define VSTORE STP_CAT(vstore, VEC)
+#define DIV_BY STP_CAT(stp_div_by, VEC)
+STP_DEFINE_DIV(VEC)
+
+// Bits of flags
+#define AVERAGE 1
+#define COUNT_PADDING 2
+
+#define LANES 64
+
+// Taps at begin, begin + dilation, … that lie before `limit`.
+static int taps_before(int begin, int limit, int kernel_size, int dilation)
+{
+    return limit > begin ? min(kernel_size, (limit - begin + dilation - 1) / dilation) : 0;
+}
+
+__kernel void pool(__global const float *restrict in, __global float *restrict out, int sites, int16 size)
+{
+    const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, channels = size.sc;
+    const int average = size.sd & AVERAGE;
+    for (int site = get_global_id(0); site < sites; site += get_global_size(0)) {
+        const int y = site / ow % oh * size.s6 - size.sa, x = site % ow * size.s7 - size.sb;
+        const int y0 = taps_before(y, 0, size.s4, size.s8), y1 = taps_before(y, h, size.s4, size.s8);
+        const int x0 = taps_before(x, 0, size.s5, size.s9), x1 = taps_before(x, w, size.s5, size.s9);
+        const int padded = taps_before(y, size.se, size.s4, size.s8) * taps_before(x, size.sf, size.s5, size.s9);
+        const float count = (size.sd & COUNT_PADDING) ? padded : (y1 - y0) * (x1 - x0);
+        const float2 reciprocal = stp_recip(count);
+        __global const float *image = in + (size_t)(site / ow / oh) * h * w * channels;
+        __global float *to = out + (size_t)site * channels;
+        for (int c = 0; c + VEC <= channels; c += VEC) {
+            VT result = (VT)(average ? 0.0f : -INFINITY);
+            for (int ky = y0; ky < y1; ky++)
+                for (int kx = x0; kx < x1; kx++) {
+                    const size_t from = (size_t)(y + ky * size.s8) * w + (x + kx * size.s9);
+                    const VT tap = VLOAD(0, image + from * channels + c);
+                    result = average ? result + tap : select(result, tap, (tap > result) | (tap != tap));
+                }
+            VSTORE(average ? DIV_BY(result, count, reciprocal) : result, 0, to + c);
+        }
+        for (int c = channels / VEC * VEC; c < channels; c++) {
+            float result = average ? 0.0f : -INFINITY;
+            for (int ky = y0; ky < y1; ky++)
+                for (int kx = x0; kx < x1; kx++) {
+                    const size_t from = (size_t)(y + ky * size.s8) * w + (x + kx * size.s9);
+                    const float tap = image[from * channels + c];
+                    result = average ? result + tap : stp_max(result, tap);
+                }
+            to[c] = average ? stp_div_by(result, count, reciprocal) : result;
+        }
+    }
+}
+
+__kernel void global_average(__global const float *restrict in, __global float *restrict out, int images, int channels,
+                             int sites)
+{
+    for (int i = get_global_id(0); i < images * channels; i += get_global_size(0)) {
+        __global const float *x = in + (size_t)(i / channels) * sites * channels + i % channels;
+        float lanes[LANES];
+        for (int l = 0; l < LANES; l++)
+            lanes[l] = 0.0f;
+        for (int s = 0; s < sites; s++)
+            lanes[s % LANES] += x[(size_t)s * channels];
+        for (int step = LANES / 2; step; step /= 2)
+            for (int l = 0; l < step; l++)
+                lanes[l] += lanes[l + step];
+        out[i] = stp_div(lanes[0], (float)sites);
+    }
+}
