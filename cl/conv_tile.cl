@@ -2,7 +2,7 @@
 // conv_tile: what conv_rows.cl computes, for devices with local memory of their own: a work-group of L × L items computes
 // TILE_M = L · RM rows × TILE_N = L · RN output channels, through tiles of the input and the weights in local memory.
 // NDRange : (groups · L, L), local (L, L); groups stride over the ceil(rows / TILE_M) · panels tiles, panel fastest
-// in, w, bias, identity, out, size: as in conv_rows.cl; w is packed for TILE_N columns
+// in, w, bias, identity, out, size: as in conv_rows.cl; w is packed for TILE_N columns; `zeros` is not used
 // Tunables: L {1, 2, 4, 8, 16}  RM, RN {1, 2, 4, 8}  KC {8, 16}: input channels per step
 // Needs   : OpenCL C 1.2; local memory KC · (TILE_M + 1 + TILE_N) · 4 + TILE_M · 4 bytes
 // Numerics: exact; one fma chain over (tap, ic) from the bias
@@ -52,7 +52,7 @@ __kernel __attribute__((reqd_work_group_size(L, L, 1))) void
 conv_tile(__global const float *restrict in, __global const int *restrict in_inverse,
           __global const int *restrict in_count, int in_sites, __global const float *restrict w,
           __global const float *restrict bias, __global const float *restrict identity,
-          __global float *restrict out, __global const int *restrict out_rows, __global const int *restrict out_count,
+          __global const float *restrict zeros, __global float *restrict out, __global const int *restrict out_rows, __global const int *restrict out_count,
           int out_sites, int16 size)
 {
     __local float a[KC][TILE_M + 1];

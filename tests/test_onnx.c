@@ -526,7 +526,7 @@ static void test_functions(void **state)
         const struct stp_node *node = g->nodes[i];
         assert_string_equal(node->name, names[i]);
         assert_int_equal(node->version, 13); // the function's import, not the model's
-        assert_int_equal(node->n_inputs, i % 2 ? 3 : 1);
+        assert_int_equal(node->n_inputs, i % 2 == 0 ? 1 : i == 5 ? 3 : 2); // b left out by the caller, but in the last call
         if (i % 2 == 0) {
             assert_string_equal(node->type, "Cast");
             assert_string_equal(node->attrs[0].name, "to");
@@ -538,7 +538,6 @@ static void test_functions(void **state)
     assert_ptr_equal(g->nodes[2]->inputs[0], g->nodes[1]->outputs[0]);
     assert_ptr_equal(g->nodes[5]->outputs[0], g->outputs[0]);
     assert_ptr_equal(g->nodes[5]->inputs[2], find(g, "z"));
-    assert_null(g->nodes[1]->inputs[2]); // left out by the caller
     for (int i = 0; i < g->n_values; i++)
         for (int j = 0; j < i; j++)
             assert_string_not_equal(g->values[i]->name, g->values[j]->name);

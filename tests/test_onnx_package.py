@@ -226,8 +226,11 @@ def check_generated(program, folder, count):
     assert compared > count // 2
 
 
-def function_model(seed):
-    """Functions that call functions, with attributes handed on, defaults, and optional inputs left out."""
+def function_model(seed, explicit):
+    """Functions that call functions, with attributes handed on, defaults, and optional inputs left out.
+
+    `explicit`: the default is written at each call instead (the package's inliner does not know defaults)."""
+    alpha = {'alpha': 0.5} if explicit else {}
     draw = numpy.random.default_rng(seed)
     ref = lambda node, name, kind, of: node.attribute.append(onnx.AttributeProto(name=name, type=kind, ref_attr_name=of))
     pool = helper.make_node('Pool', ['a'], ['p'])
@@ -238,15 +241,16 @@ def function_model(seed):
     constant = helper.make_node('Constant', [], ['c'])
     ref(constant, 'value_int', onnx.AttributeProto.INT, 'shift')
     inner = helper.make_function('f', 'Inner', ['a', 'b'], ['out'], [pool, constant, mix], [helper.make_opsetid('', 17)],
-                                 ['kernel', 'mode', 'shift'], [helper.make_attribute('alpha', 0.5)])
-    first = helper.make_node('Inner', ['x'], ['m'], domain='f', name='first', mode='max', shift=int(draw.integers(100)))
+                                 ['kernel', 'mode', 'shift', *alpha], [] if explicit else [helper.make_attribute('alpha', 0.5)])
+    first = helper.make_node('Inner', ['x'], ['m'], domain='f', name='first', mode='max', shift=int(draw.integers(100)),
+                             **alpha)
     ref(first, 'kernel', onnx.AttributeProto.INTS, 'size')
     second = helper.make_node('Inner', ['m', 'y'], ['out'], domain='f', name='second', shift=5, alpha=2.0)
     outer = helper.make_function('f', 'Outer', ['x', 'y'], ['out'], [first, second], [helper.make_opsetid('f', 1)], ['size'])
     calls, last = [], 'x'
     for n in range(draw.integers(1, 6)):
         kind = draw.choice(['Inner', 'Outer', 'Plain'])
-        attrs = {'Inner': {'shift': n}, 'Outer': {'size': [n, 2]}, 'Plain': {}}[kind]
+        attrs = {'Inner': {'shift': n, **alpha}, 'Outer': {'size': [n, 2]}, 'Plain': {}}[kind]
         calls.append(helper.make_node(kind, [last, 'y'] if draw.random() < 0.5 else [last], [f'v{n}'], name=f'call{n}',
                                       domain='' if kind == 'Plain' else 'f', **attrs))
         last = f'v{n}'
@@ -276,8 +280,8 @@ def check_functions(program, folder, count):
     """Inlining here against the package's inliner; names differ."""
     import onnx.inliner
     for seed in range(count):
-        model, path = function_model(seed), folder / 'functions.onnx'
-        onnx.save(model, path)
+        model, path = function_model(seed, True), folder / 'functions.onnx'
+        onnx.save(function_model(seed, False), path)
         done = subprocess.run([program, path], capture_output=True, timeout=120, check=False)
         assert done.returncode == 0, f'functions, seed {seed}: {done.stderr.decode()}'
         got = shape_of_graph(done.stdout.decode().splitlines())

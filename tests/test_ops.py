@@ -313,6 +313,61 @@ class Cases(ImageCases):
             outputs = {name: code for name, code in outputs.items() if self.random.random() < 0.3 or name == nodes[-1].output[0]}
             yield self.case(f'chain of {len(nodes)}', nodes, values, outputs, 14, constants=constants)
 
+    def sparse(self):
+        """Chains of site-wise operators that are read at sampled sites only: Mul by a mask, Where. On a device they run on lists of rows."""
+        for _ in range(60):
+            n, c, h, w = (int(size) for size in self.random.integers(1, 6, 4))
+            images = self.pick(1, n)
+            inputs = {'x0': self.values('f', (n, c, h, w), special=False), 'x1': self.values('f', (n, c, h, w), special=False),
+                      'x2': self.values('f', self.pick((n, 1, h, w), (1, c, 1, 1), (n, c, 1, 1), (c, 1, 1), (h, w)), special=False)}
+            for name in ('m0', 'm1'):
+                inputs[name] = (self.random.random((images, 1, h, w)) < self.pick(0, 0.3, 0.5, 0.9, 1)).astype(numpy.float32) * 2 - 1
+            nodes = [made for i in range(2) for made in (node('Greater', [f'm{i}', 'zero'], [f'b{i}']),
+                                                         node('Cast', [f'b{i}'], [f'f{i}'], to=1))]
+            # Of each value its channels; `wide` ones have all sites.
+            wide = {'x0': c, 'x1': c}
+            for i in range(int(self.random.integers(2, 12))):
+                kind = self.pick('Add', 'Mul', 'Max', 'Relu', 'Sigmoid', 'Where', 'Concat', 'Slice', 'Split', 'Identity', 'spread', 'Less')
+                a, b = (str(self.random.choice(list(wide))) for _ in range(2))
+                same = [key for key, channels in wide.items() if channels == wide[a]]
+                b, y = str(self.random.choice(same)), f'n{i}'
+                wide[y] = wide[a]
+                if kind in ('Add', 'Mul'):
+                    nodes.append(node(kind, [a, b], [y]))
+                elif kind == 'Max':
+                    nodes.append(node(kind, [a, b, a, 'one', b][:self.pick(1, 2, 4, 5)], [y]))
+                elif kind in ('Relu', 'Sigmoid', 'Identity'):
+                    nodes.append(node(kind, [a], [y]))
+                elif kind == 'Less':
+                    nodes += [node(kind, [a, b], [f'{y}b']), node('Cast', [f'{y}b'], [y], to=1)]
+                elif kind == 'Where':
+                    nodes += [node('Less', [b, 'one'], [f'{y}b']), node(kind, [f'{y}b', a, b], [y])]
+                elif kind == 'Concat':
+                    other = str(self.random.choice(list(wide)[:-1]))
+                    nodes.append(node(kind, [a, other], [y], axis=1))
+                    wide[y] = wide[a] + wide[other]
+                elif kind == 'Slice':
+                    nodes.append(node(kind, [a, 'zeros', 'ends', 'ones', self.pick('ones', 'twos')], [y]))
+                    wide[y] = -(-min(wide[a], 2) // (1 if nodes[-1].input[4] == 'ones' else 2))
+                elif kind == 'Split' and wide[a] % 2 == 0:
+                    nodes.append(node(kind, [a], [y, f'{y}s'], axis=1))
+                    wide[y] = wide[f'{y}s'] = wide[a] // 2
+                elif wide[a] == c:
+                    nodes.append(node('Sub', [a, 'x2'], [y]))
+                else:
+                    nodes.append(node('Identity', [a], [y]))
+            outputs = {}
+            for i, name in enumerate(self.random.choice(list(wide), 3)):
+                m = self.pick(0, 1)
+                nodes.append([node('Mul', [name, f'f{m}'], [f'y{i}']), node('Mul', [f'f{m}', name], [f'y{i}']),
+                              node('Where', [f'b{m}', name, self.pick('one', 'm1', str(name))], [f'y{i}'])][self.random.integers(3)])
+                outputs[f'y{i}'] = 'f'
+            if self.random.random() < 0.2:
+                outputs[nodes[-4].output[0]] = 'f' if nodes[-4].output[0] in wide else 'b'
+            constants = {'zero': numpy.float32(0), 'one': numpy.float32(0.5), 'zeros': numpy.array([0]), 'ends': numpy.array([2]),
+                         'ones': numpy.array([1]), 'twos': numpy.array([2])}
+            yield self.case(f'sparse {(n, c, h, w)}', nodes, inputs, outputs, 13, constants=constants, tolerance=4e-7)
+
     def moves(self):
         """Split, Slice, Concat, Reshape, Flatten one behind the other, on shape arithmetic done on the host."""
         for _ in range(30):
@@ -369,7 +424,7 @@ class Cases(ImageCases):
 
 
 FAMILIES = ['unary', 'cast', 'binary', 'binary_edges', 'variadic', 'where', 'masks', 'concat', 'slice', 'split', 'flatten',
-            'reshape', 'chains', 'moves', 'errors'] + IMAGE_FAMILIES
+            'reshape', 'chains', 'sparse', 'moves', 'errors'] + IMAGE_FAMILIES
 
 
 def make_test(runner, family, seed, counts):

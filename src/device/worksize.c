@@ -43,3 +43,23 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
     tile.groups = limits->compute_units * (size_t)(limits->is_cpu ? 32 : GPU_GROUPS_PER_UNIT);
     return tile;
 }
+
+struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t columns)
+{
+    struct stp_local_tile tile = {.side = 16, .each = 4, .depth = 16};
+    size_t items = limits->max_work_group;
+    for (int d = 0; d < 2; d++) {
+        size_t square = limits->max_work_item[d] * limits->max_work_item[d];
+        items = square < items ? square : items;
+    }
+    while (tile.side > 1 && (size_t)(tile.side * tile.side) > items)
+        tile.side /= 2;
+    while (tile.each > 1 && tile.side * tile.each / 2 >= columns)
+        tile.each /= 2;
+    // Two tiles and the rows they come from.
+    while (tile.depth > 1 && (uint64_t)((tile.depth * (2 * tile.side * tile.each + 1) + tile.side * tile.each) * 4) >
+                                 limits->local_memory)
+        tile.depth /= 2;
+    tile.groups = limits->compute_units * (size_t)GPU_GROUPS_PER_UNIT;
+    return tile;
+}

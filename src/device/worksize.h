@@ -23,4 +23,11 @@ struct stp_tile {
 // `columns`: output channels per group.
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns);
 
+// Local-memory tile of conv_tile (cl/conv_tile.cl): side × side items, `each` × `each` results per item, `depth` input channels a step.
+struct stp_local_tile {
+    int side, each, depth;
+    size_t groups;
+};
+struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t columns);
+
 #endif

@@ -168,6 +168,9 @@ static stp_status find_operands(struct stp_loader *loader, const struct onnx_sco
                                  "reads '%s', which is no input, no initializer and no node's output", node->inputs[i]);
         out->inputs[i] = id < 0 ? NULL : loader->graph->values[id];
     }
+    // What the caller left out at the end is absent inside too.
+    while (out->n_inputs && !out->inputs[out->n_inputs - 1])
+        out->n_inputs--;
     for (int o = 0; o < out->n_outputs; o++) {
         int id;
         out->outputs[o] = stp_names_find(&scope->values, node->outputs[o], &id) ? loader->graph->values[id] : NULL;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conv on the device: one implicit GEMM over rows, all sites or listed ones (cl/conv_rows.cl). A mask convolution is a pointwise one
+// Conv on the device: one implicit GEMM over rows, all sites or listed ones:
+// cl/conv_rows.cl for CPUs, cl/conv_tile.cl for the rest. A mask convolution is a pointwise one
 // to (output channel, tap) columns, then a sum over taps (cl/mask_conv.cl).
 #include <stdio.h>
 
@@ -84,13 +85,38 @@ static void add_size(struct stp_plan *plan, struct stp_step *step, const struct 
     stp_step_ints(step, size, 16);
 }
 
-static void add_conv_rows(struct stp_plan *plan, const struct job *job, const struct stp_tile *tile, int weights, int out,
+// The kernel that computes a job on this device, and the columns for which its weights are packed.
+struct variant {
+    const char *kernel;
+    char options[96];
+    int64_t columns;
+    int dimensions;
+    size_t global[2], local[2];
+};
+
+static struct variant choose_variant(const struct stp_limits *limits, int64_t columns)
+{
+    struct variant v;
+    if (limits->is_cpu) {
+        struct stp_tile tile = stp_worksize_conv_rows(limits, columns);
+        v = (struct variant){.kernel = "conv_rows", .columns = tile.vec * tile.vecs, .dimensions = 1,
+                             .global = {tile.groups, 1}, .local = {1, 1}};
+        snprintf(v.options, sizeof v.options, "-DTILE_M=%d -DVEC=%d -DVECS=%d", tile.rows, tile.vec, tile.vecs);
+        return v;
+    }
+    struct stp_local_tile tile = stp_worksize_conv_tile(limits, columns);
+    size_t side = (size_t)tile.side;
+    v = (struct variant){.kernel = "conv_tile", .columns = tile.side * tile.each, .dimensions = 2,
+                         .global = {tile.groups * side, side}, .local = {side, side}};
+    snprintf(v.options, sizeof v.options, "-DL=%d -DRM=%d -DRN=%d -DKC=%d", tile.side, tile.each, tile.each, tile.depth);
+    return v;
+}
+
+static void add_conv_rows(struct stp_plan *plan, const struct job *job, const struct variant *variant, int weights, int out,
                           const struct stp_place *y)
 {
-    char options[96];
-    snprintf(options, sizeof options, "-DTILE_M=%d -DVEC=%d -DVECS=%d", tile->rows, tile->vec, tile->vecs);
     int zeros = stp_plan_zeros(plan, (size_t)job->x->dims[1]);
-    struct stp_step *step = stp_plan_step(plan, job->node, "conv_rows", options, "conv_rows");
+    struct stp_step *step = stp_plan_step(plan, job->node, variant->kernel, variant->options, variant->kernel);
     stp_step_read(step, job->x->slot);
     stp_step_in_rows(step, &job->x->rows);
     stp_step_read(step, weights);
@@ -100,10 +126,10 @@ static void add_conv_rows(struct stp_plan *plan, const struct job *job, const st
     stp_step_write(step, out);
     stp_step_out_rows(step, &y->rows);
     add_size(plan, step, job, y);
-    stp_step_size(step, 1, &tile->groups, &(size_t){1});
+    stp_step_size(step, variant->dimensions, variant->global, variant->local);
 }
 
-static int pack(struct stp_plan *plan, const struct job *job, const struct stp_tile *tile, bool mask)
+static int pack(struct stp_plan *plan, const struct job *job, int64_t columns, bool mask)
 {
     const struct stp_value *w = job->node->inputs[1];
     struct packing p = {.w = w->data,
@@ -111,7 +137,7 @@ static int pack(struct stp_plan *plan, const struct job *job, const struct stp_t
                         .ocg = job->ocg,
                         .icg = job->icg,
                         .taps = job->window.kernel[0] * job->window.kernel[1],
-                        .columns = tile->vec * tile->vecs};
+                        .columns = columns};
     size_t panels = (size_t)(mask ? stp_div_up(p.ocg * p.taps, p.columns) : p.groups * panels_per_group(&p) * p.taps);
     size_t bytes = panels * (size_t)(p.icg * p.columns) * sizeof(float);
     // The variant tells how the weights are laid out.
@@ -122,15 +148,15 @@ static void lower_mask_conv(struct stp_plan *plan, struct job *job)
 {
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
     int64_t taps = job->window.kernel[0] * job->window.kernel[1], columns = job->ocg * taps;
-    struct stp_tile tile = stp_worksize_conv_rows(limits, columns);
+    struct variant variant = choose_variant(limits, columns);
     size_t rows = (size_t)job->x->rows.sites;
-    int weights = pack(plan, job, &tile, true);
+    int weights = pack(plan, job, variant.columns, true);
     int part = stp_plan_temp(plan, rows * (size_t)columns * sizeof(float));
     struct job project = *job;
     project.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
     project.ocg = columns;
     project.flags = SAME_ROWS;
-    add_conv_rows(plan, &project, &tile, weights, part, job->x);
+    add_conv_rows(plan, &project, &variant, weights, part, job->x);
 
     struct stp_step *step = stp_plan_step(plan, job->node, "mask_conv", "", "mask_conv");
     stp_step_read(step, part);
@@ -182,7 +208,7 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         lower_mask_conv(plan, &job);
         return STP_OK;
     }
-    struct stp_tile tile = stp_worksize_conv_rows(&stp_plan_device(plan)->limits, job.ocg);
-    add_conv_rows(plan, &job, &tile, pack(plan, &job, &tile, false), job.y->slot, job.y);
+    struct variant variant = choose_variant(&stp_plan_device(plan)->limits, job.ocg);
+    add_conv_rows(plan, &job, &variant, pack(plan, &job, variant.columns, false), job.y->slot, job.y);
     return STP_OK;
 }
