@@ -1,24 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// compare_model [--device D] [--seed N] [--shape NAME=1x3x20x30]... MODEL [NAME=FILE]... [MODEL [NAME=FILE]...]...
-// Runs each ONNX file with the C reference and on a device, sparse and dense, each twice, with rows that nobody computed filled with NaN,
-// and compares every output bit for bit (all NaNs are equal). NAME=FILE: a .npy file or a TensorProto (.pb) for an input of the
-// model before it. An input without a file: its default, else random values of the seed; `seed` becomes N. --shape: sizes of such an
-// input where the model leaves them free.
-// Ends with a line "N passed, N failed" over (model, run, output); exit status 0, 1 for a difference or an error, 2 for wrong usage.
+// compare_model [--device D] [--seed N] [--size HxW] [--batch N] [--shape NAME=1x3x20x30]... MODEL [NAME=FILE]... [MODEL [NAME=FILE]...]...
+// Runs each ONNX file with the C reference and on a device, and compares every output bit for bit (all NaNs are equal): sparse, dense, and
+// with rows that nobody computed filled with NaN; each with the kernels for CPUs and those for GPUs, which run on any device.
+// NAME=FILE: a .npy file or a TensorProto (.pb) for an input of the model before it. Inputs without: the default, else random values.
+// Free sizes: those of --shape; else --batch (1) and --size (64x64) where the rank is 4, --batch for a vector of int64, else 1.
+// Ends with a line "N passed, N failed" over (model, variant, output); exit status 0, 1 for a difference or an error, 2 for wrong usage.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <stipple/session.h>
 
+#include "device/device.h"
 #include "graph/infer.h"
 #include "npy.h"
 #include "ref/run.h"
 #include "run/model.h"
 
+static const struct variant {
+    const char *name;
+    bool tiles; // kernels for GPUs
+    stp_session_params params;
+} variants[] = {
+    {"rows, sparse", false, {.exact = true}},
+    {"rows, dense", false, {.exact = true, .dense = true}},
+    {"rows, poisoned", false, {.exact = true, .poison = true}},
+    {"tiles, sparse", true, {.exact = true}},
+    {"tiles, dense", true, {.exact = true, .dense = true}},
+    {"tiles, poisoned", true, {.exact = true, .poison = true}},
+};
+
 struct comparison {
     stp_context *context;
-    stp_device *device;
+    stp_device *devices[2]; // of the variants that are not `tiles`, and that are
+    int64_t sizes[4];       // N, unused, H, W where they are free
     uint64_t seed;
     uint64_t random; // state
     char **shapes;   // NAME=SIZES
@@ -55,7 +70,7 @@ static void fill(struct comparison *all, const struct stp_value *value, const st
         switch (t->dtype) {
         case STP_F32: ((float *)t->data)[i] = value->is_binary ? (float)whole : next_float(all); break;
         case STP_I32: ((int32_t *)t->data)[i] = (int32_t)whole; break;
-        case STP_I64: ((int64_t *)t->data)[i] = strcmp(value->name, "seed") ? whole : (int64_t)all->seed; break;
+        case STP_I64: ((int64_t *)t->data)[i] = strcmp(value->name, "seed") ? whole : (int64_t)all->seed + i; break;
         default: ((uint8_t *)t->data)[i] = (uint8_t)whole; break;
         }
     }
@@ -81,25 +96,30 @@ static bool read_sizes(stp_tensor *out, const char *text)
     return !*text;
 }
 
-static bool random_input(struct comparison *all, const struct stp_value *value, stp_tensor *out)
+// The sizes of an input that has no file.
+static bool find_sizes(struct comparison *all, const struct stp_value *value, stp_tensor *out)
 {
     *out = stp_tensor_make(value->dtype, value->rank < 0 ? 0 : value->rank, value->dims);
-    bool sized = value->rank >= 0;
-    for (int d = 0; sized && d < value->rank; d++)
-        sized = value->dims[d] >= 0;
-    if (value->default_dims && !strcmp(value->name, "seed")) {
-        *out = stp_tensor_make(value->dtype, value->default_rank, value->default_dims);
-        sized = true;
-    }
+    for (int d = 0; d < out->rank; d++)
+        if (out->dims[d] < 0)
+            out->dims[d] = out->rank == 4 && d != 1                          ? all->sizes[d]
+                           : out->rank == 1 && value->dtype == STP_I64 ? all->sizes[0]
+                                                                       : 1;
+    bool sized = true;
     for (int i = 0; i < all->n_shapes; i++) {
         const char *text = text_for(all->shapes[i], value->name);
         if (text)
             sized = read_sizes(out, text);
     }
-    if (!sized || stp_tensor_elements(out) < 0) {
-        fprintf(stderr, "input '%s' has free sizes: --shape %s=SIZES\n", value->name, value->name);
+    if (!sized || stp_tensor_elements(out) < 0)
+        fprintf(stderr, "input '%s': sizes are written as 1x3x20x30\n", value->name);
+    return sized && stp_tensor_elements(out) >= 0;
+}
+
+static bool random_input(struct comparison *all, const struct stp_value *value, stp_tensor *out)
+{
+    if (!find_sizes(all, value, out))
         return false;
-    }
     out->data = malloc(stp_tensor_bytes(out) + 1);
     if (out->data)
         fill(all, value, out);
@@ -130,7 +150,7 @@ static bool make_input(struct comparison *all, const struct stp_value *value, ch
         if (path)
             return read_input(all, path, out);
     }
-    if (value->data && strcmp(value->name, "seed"))
+    if (value->data && (strcmp(value->name, "seed") || value->dtype != STP_I64))
         return true;
     return random_input(all, value, out);
 }
@@ -200,22 +220,19 @@ static void compare(struct comparison *all, const char *what, const char *name, 
 
 // Running ----------------------------------------------------------------------------------------------------------------
 
-static stp_status run_session(struct comparison *all, const char *path, stp_model *model, stp_session *session,
-                              const stp_tensor *inputs, const stp_tensor *wanted, bool dense)
+static stp_status run_session(struct comparison *all, const char *what, stp_model *model, stp_session *session,
+                              const stp_tensor *inputs, const stp_tensor *wanted)
 {
     const struct stp_graph *graph = model->graph;
     for (int i = 0; i < graph->n_inputs; i++)
         if (inputs[i].dtype != STP_DTYPE_NONE)
             STP_TRY(stp_session_set_input(session, graph->inputs[i]->name, &inputs[i]));
-    for (int run = 1; run <= 2; run++) {
-        char what[4200];
-        snprintf(what, sizeof what, "%s, %s run %d", path, dense ? "dense" : "sparse", run);
-        STP_TRY(stp_session_run(session));
-        for (int i = 0; i < graph->n_outputs; i++) {
-            stp_tensor got;
-            STP_TRY(stp_session_output(session, (size_t)i, &got));
-            compare(all, what, graph->outputs[i]->name, &got, &wanted[i]);
-        }
+    STP_TRY(stp_session_run(session));
+    STP_TRY(stp_session_run(session)); // what the first run left behind must not matter
+    for (int i = 0; i < graph->n_outputs; i++) {
+        stp_tensor got;
+        STP_TRY(stp_session_output(session, (size_t)i, &got));
+        compare(all, what, graph->outputs[i]->name, &got, &wanted[i]);
     }
     return STP_OK;
 }
@@ -224,11 +241,12 @@ static stp_status run_all(struct comparison *all, const char *path, stp_model *m
                           stp_tensor *wanted)
 {
     STP_TRY(stp_ref_run(model->graph, inputs, wanted, NULL, NULL));
-    for (int dense = 0; dense < 2; dense++) {
+    for (size_t i = 0; i < STP_LENGTH(variants); i++) {
+        char what[4200];
+        snprintf(what, sizeof what, "%s, %s", path, variants[i].name);
         stp_session *session;
-        STP_TRY(stp_session_create(&session, model, all->device,
-                                   stp_session_params(.dense = dense, .exact = true, .poison = true)));
-        stp_status status = run_session(all, path, model, session, inputs, wanted, dense);
+        STP_TRY(stp_session_create(&session, model, all->devices[variants[i].tiles], &variants[i].params));
+        stp_status status = run_session(all, what, model, session, inputs, wanted);
         stp_session_destroy(&session);
         STP_TRY(status);
     }
@@ -269,7 +287,8 @@ end:
 
 static int usage(void)
 {
-    fputs("usage: compare_model [--device D] [--seed N] [--shape NAME=1x3x20x30]... MODEL [NAME=FILE]...\n", stderr);
+    fputs("usage: compare_model [--device D] [--seed N] [--size HxW] [--batch N] [--shape NAME=1x3x20x30]... MODEL "
+          "[NAME=FILE]... [MODEL [NAME=FILE]...]...\n", stderr);
     return 2;
 }
 
@@ -280,30 +299,54 @@ static void on_log(void *user, stp_log_level level, const char *message)
         fprintf(stderr, "%s\n", message);
 }
 
+// Where the models start, or -1.
+static int read_options(struct comparison *all, const char **selector, int argc, char **argv)
+{
+    int at = 1;
+    for (; at + 1 < argc && !strncmp(argv[at], "--", 2); at += 2) {
+        const char *value = argv[at + 1];
+        char rest;
+        if (!strcmp(argv[at], "--device"))
+            *selector = value;
+        else if (!strcmp(argv[at], "--seed"))
+            all->seed = strtoull(value, NULL, 10);
+        else if (!strcmp(argv[at], "--shape"))
+            all->shapes[all->n_shapes++] = argv[at + 1];
+        else if (!strcmp(argv[at], "--batch") && sscanf(value, "%" SCNd64 "%c", &all->sizes[0], &rest) == 1)
+            continue;
+        else if (!strcmp(argv[at], "--size") &&
+                 sscanf(value, "%" SCNd64 "x%" SCNd64 "%c", &all->sizes[2], &all->sizes[3], &rest) == 2)
+            continue;
+        else
+            return -1;
+    }
+    return at < argc && !strchr(argv[at], '=') ? at : -1;
+}
+
+static stp_status open_devices(struct comparison *all, const char *selector)
+{
+    for (int tiles = 0; tiles < 2; tiles++) {
+        STP_TRY(stp_device_open(&all->devices[tiles], all->context, selector));
+        all->devices[tiles]->limits.is_cpu = !tiles;
+    }
+    return STP_OK;
+}
+
 int main(int argc, char **argv)
 {
-    struct comparison all = {0};
+    struct comparison all = {.sizes = {1, 0, 64, 64}};
     const char *selector = NULL;
-    int at = 1;
-    all.shapes = calloc((size_t)argc, sizeof *all.shapes);
-    for (; all.shapes && at + 1 < argc && !strncmp(argv[at], "--", 2); at += 2) {
-        if (!strcmp(argv[at], "--device"))
-            selector = argv[at + 1];
-        else if (!strcmp(argv[at], "--seed"))
-            all.seed = strtoull(argv[at + 1], NULL, 10);
-        else if (!strcmp(argv[at], "--shape"))
-            all.shapes[all.n_shapes++] = argv[at + 1];
-        else
-            return usage();
-    }
-    if (!all.shapes || at >= argc || strchr(argv[at], '='))
+    all.shapes = calloc((size_t)argc + 1, sizeof *all.shapes);
+    int at = all.shapes ? read_options(&all, &selector, argc, argv) : -1;
+    if (at < 0) {
+        free(all.shapes);
         return usage();
+    }
     stp_status status = stp_context_create(&all.context, stp_context_params(.log = on_log));
+    if (status == STP_OK)
+        status = open_devices(&all, selector);
     if (status != STP_OK)
-        return 1;
-    status = stp_device_open(&all.device, all.context, selector);
-    if (status != STP_OK)
-        fprintf(stderr, "%s\n", stp_last_error(all.context));
+        fprintf(stderr, "%s\n", all.context ? stp_last_error(all.context) : stp_status_name(status));
     while (status == STP_OK && at < argc) {
         int files = at + 1;
         while (files < argc && strchr(argv[files], '='))
@@ -311,9 +354,10 @@ int main(int argc, char **argv)
         compare_model(&all, argv[at], argv + at + 1, files - at - 1);
         at = files;
     }
-    stp_device_destroy(&all.device);
+    stp_device_destroy(&all.devices[0]);
+    stp_device_destroy(&all.devices[1]);
     stp_context_destroy(&all.context);
     free(all.shapes);
     printf("compare_model: seed %" PRIu64 ": %d passed, %d failed\n", all.seed, all.passed, all.failed);
-    return all.failed || !all.passed;
+    return status != STP_OK || all.failed || !all.passed;
 }

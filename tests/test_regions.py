@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Small graphs made to break regions, and random ones, on a device against the C reference by bits: test_regions.py COMPARE_MODEL
+[ARGUMENT...]. The arguments go to the program before the models. Sparse, dense, unlisted rows filled with NaN."""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from tools.zoo import functions  # noqa: E402
+
+
+class Graph:
+    """A graph under construction: every method adds nodes and gives the name of the result."""
+
+    def __init__(self, seed, n=1, c=6, h=11, w=13):
+        self.random = np.random.default_rng(seed)
+        self.nodes, self.constants, self.inputs, self.outputs = [], [], [], []
+        self.shape, self.streams = {}, 0
+        self.x = self.add_input("x", (n, c, h, w))
+        self.seed = "seed"
+        self.constants.append(numpy_helper.from_array(np.array([seed], np.int64), "seed"))
+
+    def add_input(self, name, shape):
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        self.shape[name] = tuple(shape)
+        return name
+
+    def constant(self, array):
+        name = f"k{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def op(self, kind, *inputs, outputs=1, domain="", **attributes):
+        names = [f"v{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, inputs, names, name=f"{kind}{len(self.nodes)}", domain=domain, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def conv(self, x, ci, co, k=1, group=1, bias=True, **attributes):
+        w = self.random.normal(size=(co, ci // group, k, k)).astype(np.float32) / np.float32(np.sqrt(ci * k * k / group))
+        inputs = [x, self.constant(w)]
+        if bias:
+            inputs.append(self.constant(self.random.normal(size=co).astype(np.float32)))
+        attributes.setdefault("pads", [k // 2] * 4)
+        return self.op("Conv", *inputs, group=group, **attributes)
+
+    def sample(self, x, ci, bias=0.0, grid=5, **attributes):
+        w = self.random.normal(size=(1, ci, 3, 3)).astype(np.float32) / np.float32(np.sqrt(ci * 9) / 2)
+        attributes.setdefault("pads", [1] * 4)
+        logits = self.op("Conv", x, self.constant(w), self.constant(np.array([bias], np.float32)), **attributes)
+        self.streams += 1
+        return self.op("Sample", logits, self.seed, domain="stipple", stochastic=1, stream=self.streams, grid=grid)
+
+    def interpolate(self, x, mask, size=7, scale=3.0, negative=False):
+        at = np.arange(size) - size // 2
+        d = at[:, None] ** 2 + at[None] ** 2
+        w = scale ** 2 / (2 * np.pi) * np.exp(-scale ** 2 / 2 * d)
+        if negative:
+            w = w - 0.01
+        return self.op("Interpolate", x, mask, self.constant(w.astype(np.float32)), domain="stipple", epsilon=1e-5)
+
+    def output(self, *names):
+        self.outputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
+        return self
+
+    def save(self, path):
+        graph = helper.make_graph(self.nodes, path.stem, self.inputs, self.outputs, self.constants)
+        known = functions.stipple_functions(self.nodes)
+        model = helper.make_model(graph, functions=known, opset_imports=functions.opset_imports(known), ir_version=8)
+        onnx.save(model, path)
+
+
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+@case
+def two_readers(seed):
+    g = Graph(seed)
+    m = g.sample(g.x, 6)
+    a = g.op("Relu", g.conv(g.x, 6, 8))
+    return g.output(g.interpolate(a, m), g.conv(a, 8, 5))
+
+
+@case
+def two_masks(seed):
+    g = Graph(seed)
+    a = g.conv(g.x, 6, 8)
+    return g.output(g.interpolate(a, g.sample(g.x, 6)), g.interpolate(a, g.sample(g.x, 6, 1.0)))
+
+
+@case
+def one_mask_two_kernels(seed):
+    g = Graph(seed)
+    m = g.sample(g.x, 6)
+    a = g.conv(g.x, 6, 8)
+    return g.output(g.interpolate(a, m), g.interpolate(a, m, 3, 1.0, negative=True))
+
+
+@case
+def sparse_and_output(seed):
+    g = Graph(seed)
+    a = g.conv(g.x, 6, 8, 3)
+    return g.output(g.interpolate(a, g.sample(g.x, 6)), a)
+
+
+@case
+def mul_by_mask(seed):
+    g = Graph(seed, n=2)
+    m = g.sample(g.x, 6)
+    return g.output(g.op("Mul", g.conv(g.x, 6, 8, 3), m), g.op("Mul", m, g.conv(g.x, 6, 5)))
+
+
+@case
+def where_both_ways(seed):
+    g = Graph(seed)
+    c = g.op("Cast", g.sample(g.x, 6), to=TensorProto.BOOL)
+    a, b = g.conv(g.x, 6, 8, 3), g.conv(g.x, 6, 8)
+    d, e = g.conv(g.x, 6, 8), g.conv(g.x, 6, 8, 3)
+    return g.output(g.op("Where", c, a, b), g.op("Where", g.op("Not", c), d, e))
+
+
+@case
+def two_3x3_in_a_row(seed):
+    g = Graph(seed)
+    m = g.sample(g.x, 6, -1.0)
+    a = g.op("Relu", g.conv(g.conv(g.conv(g.x, 6, 8, 3), 8, 20, 3), 20, 7, 3))
+    return g.output(g.interpolate(a, m))
+
+
+@case
+def chain_under_masks(seed):
+    g = Graph(seed, n=2)
+    m1, m2, m3 = (g.sample(g.x, 6, b) for b in (-1.0, 0.0, -2.0))
+    a = g.interpolate(g.op("Relu", g.conv(g.x, 6, 8, 3)), m1)
+    a = g.interpolate(g.op("Relu", g.conv(a, 8, 16, 5)), m2)
+    return g.output(g.interpolate(g.conv(a, 16, 6, 3), m3))
+
+
+@case
+def bottleneck(seed):
+    g = Graph(seed, n=2, c=32)
+    m1, m2 = g.sample(g.x, 32), g.sample(g.x, 32)
+    a = g.interpolate(g.op("Relu", g.conv(g.x, 32, 8)), m1)
+    a = g.interpolate(g.op("Relu", g.conv(a, 8, 8, 3)), m2)
+    return g.output(g.op("Relu", g.op("Add", g.conv(a, 8, 32), g.x)))
+
+
+@case
+def stride_and_odd_sizes(seed):
+    g = Graph(seed, h=15, w=10)
+    m = g.sample(g.x, 6, strides=[2, 2])
+    a = g.conv(g.conv(g.x, 6, 8, 3), 8, 12, 3, strides=[2, 2])
+    b = g.conv(g.x, 6, 12, 1, strides=[2, 2])
+    return g.output(g.op("Add", g.interpolate(a, m), b))
+
+
+@case
+def asymmetric_pads(seed):
+    g = Graph(seed)
+    a = g.conv(g.conv(g.x, 6, 8, 3), 8, 8, 3, pads=[2, 0, 0, 2])
+    return g.output(g.interpolate(a, g.sample(g.x, 6)))
+
+
+@case
+def dilation(seed):
+    g = Graph(seed)
+    a = g.conv(g.conv(g.x, 6, 8), 8, 8, 3, dilations=[2, 3], pads=[2, 3, 2, 3])
+    return g.output(g.interpolate(a, g.sample(g.x, 6, -1.0)))
+
+
+@case
+def groups_and_depthwise(seed):
+    g = Graph(seed, c=12)
+    a = g.conv(g.conv(g.conv(g.x, 12, 12, 3, group=12), 12, 24, 3, group=4), 24, 10)
+    return g.output(g.interpolate(a, g.sample(g.x, 12)))
+
+
+@case
+def concat_and_slice_axis_1(seed):
+    g = Graph(seed)
+    a = g.op("Concat", g.conv(g.x, 6, 8), g.conv(g.x, 6, 5, 3), axis=1)
+    a = g.op("Slice", a, *(g.constant(np.array([v], np.int64)) for v in (2, 11, 1)))
+    b, c = g.op("Split", g.conv(a, 9, 8), outputs=2, axis=1, num_outputs=2)
+    return g.output(g.interpolate(g.op("Add", b, c), g.sample(g.x, 6)))
+
+
+@case
+def concat_and_slice_axis_2(seed):
+    g = Graph(seed)
+    a = g.op("Concat", g.conv(g.x, 6, 8), g.conv(g.x, 6, 8, 3), axis=2)
+    a = g.op("Slice", a, *(g.constant(np.array([v], np.int64)) for v in (5, 16, 2)))
+    return g.output(g.interpolate(a, g.sample(g.x, 6)))
+
+
+@case
+def pooling_between(seed):
+    g = Graph(seed)
+    a = g.op("MaxPool", g.conv(g.x, 6, 8, 3), kernel_shape=[3, 3], pads=[1] * 4)
+    b = g.op("AveragePool", g.conv(g.x, 6, 8), kernel_shape=[3, 3], pads=[1] * 4)
+    return g.output(g.interpolate(g.op("Add", a, b), g.sample(g.x, 6)))
+
+
+@case
+def broadcast_gate(seed):
+    g = Graph(seed, n=2)
+    a = g.op("Relu", g.conv(g.x, 6, 8, 3))
+    gate = g.op("Sigmoid", g.conv(g.op("GlobalAveragePool", g.x), 6, 8))
+    return g.output(g.interpolate(g.op("Mul", a, gate), g.sample(g.x, 6)))
+
+
+@case
+def mask_for_all_images(seed):
+    g = Graph(seed, n=3)
+    m = g.constant((g.random.random((1, 1, 11, 13)) < 0.3).astype(np.float32))
+    return g.output(g.interpolate(g.conv(g.conv(g.x, 6, 8, 3), 8, 8, 3), m))
+
+
+@case
+def combined_masks(seed):
+    g = Graph(seed)
+    c, d = (g.op("Cast", g.sample(g.x, 6, b), to=TensorProto.BOOL) for b in (-1.0, 1.0))
+    m = g.op("Cast", g.op("Or", c, g.op("Not", d)), to=TensorProto.FLOAT)
+    inverse = g.op("Sub", g.constant(np.ones(1, np.float32)), m)
+    a = g.conv(g.x, 6, 8, 3)
+    return g.output(g.interpolate(g.op("Identity", a), m), g.interpolate(g.conv(g.x, 6, 8), inverse))
+
+
+@case
+def nothing_drawn(seed):
+    g = Graph(seed)
+    return g.output(g.interpolate(g.conv(g.x, 6, 8, 3), g.sample(g.x, 6, -1000.0, grid=0)))
+
+
+@case
+def everything_drawn(seed):
+    g = Graph(seed)
+    return g.output(g.interpolate(g.conv(g.x, 6, 8, 3), g.sample(g.x, 6, 1000.0)))
+
+
+@case
+def nan_and_inf_outside(seed):
+    g = Graph(seed)
+    m = g.sample(g.x, 6)
+    # 1 / 0 and 0 / 0 at sites that the mask does not hold
+    a = g.op("Div", g.conv(g.x, 6, 8), m)
+    return g.output(g.interpolate(a, m), g.op("Mul", a, m))
+
+
+def random_graph(seed):
+    """Convolutions, site-wise operators and masks in a random order; several outputs."""
+    r = np.random.default_rng(1000 + seed)
+    n, c, h, w = int(r.integers(1, 4)), int(r.integers(1, 20)), int(r.integers(3, 24)), int(r.integers(3, 24))
+    g = Graph(seed, n, c, h, w)
+    live = [(g.x, c)]
+    masks = [g.sample(g.x, c, float(r.normal()), int(r.integers(0, 6))) for _ in range(2)]
+    for _ in range(int(r.integers(4, 12))):
+        x, channels = live[int(r.integers(len(live)))]
+        kind = r.choice(["conv", "conv3", "relu", "interpolate", "mul", "add", "gate", "mask"])
+        if kind in ("conv", "conv3"):
+            co = int(r.choice([1, 3, 7, 16, 17, 33]))
+            live.append((g.conv(x, channels, co, 3 if kind == "conv3" else 1), co))
+        elif kind == "relu":
+            live.append((g.op("Relu", x), channels))
+        elif kind == "interpolate":
+            live.append((g.interpolate(x, masks[int(r.integers(len(masks)))], int(r.choice([1, 3, 7]))), channels))
+        elif kind == "mul":
+            live.append((g.op("Mul", x, masks[int(r.integers(len(masks)))]), channels))
+        elif kind == "add":
+            same = [name for name, count in live if count == channels]
+            live.append((g.op("Add", x, same[int(r.integers(len(same)))]), channels))
+        elif kind == "gate":
+            live.append((g.op("Mul", x, g.constant(r.normal(size=(channels, 1, 1)).astype(np.float32))), channels))
+        else:
+            masks.append(g.sample(x, channels, float(r.normal())))
+    made = [name for name, _ in live[1:]]
+    return g.output(*([made[-1]] + [name for name in made[:-1] if r.random() < 0.15]))
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit("usage: test_regions.py COMPARE_MODEL [ARGUMENT...]")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for name, build in CASES.items():
+            paths.append(pathlib.Path(folder) / f"{name}.onnx")
+            build(len(paths)).save(paths[-1])
+        for seed in range(40):
+            paths.append(pathlib.Path(folder) / f"random_{seed}.onnx")
+            random_graph(seed).save(paths[-1])
+        sys.exit(subprocess.run([*sys.argv[1:], *paths], check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
