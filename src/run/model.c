@@ -23,6 +23,49 @@ static void fill_ports(stp_model_port *ports, struct stp_value *const *values, i
     }
 }
 
+// An input at its declared sizes: 256 for a free height or width, 1 for another free dimension.
+static stp_tensor declared_input(const struct stp_value *value)
+{
+    if (value->data)
+        return (stp_tensor){.dtype = STP_DTYPE_NONE}; // its default
+    stp_tensor t = stp_tensor_make(value->dtype, value->rank < 0 ? 0 : value->rank, value->dims);
+    for (int d = 0; d < t.rank; d++)
+        if (t.dims[d] < 0)
+            t.dims[d] = t.rank == 4 && d >= 2 ? 256 : 1;
+    return t;
+}
+
+// Regions of all nodes' first outputs at the declared sizes. A model that cannot run at those has none; that is not an error.
+static stp_status explain(stp_model *model)
+{
+    struct stp_graph *graph = model->graph;
+    model->regions = stp_arena_array(&graph->arena, (size_t)graph->n_nodes, sizeof *model->regions);
+    model->reasons = stp_arena_array(&graph->arena, (size_t)graph->n_nodes, sizeof *model->reasons);
+    stp_tensor *inputs = stp_arena_array(&graph->arena, (size_t)graph->n_inputs, sizeof *inputs);
+    if (!model->regions || !model->reasons || !inputs)
+        return stp_fail(model->context, STP_ERROR_OUT_OF_MEMORY, "out of memory for the model's regions");
+    for (int i = 0; i < graph->n_inputs; i++)
+        inputs[i] = declared_input(graph->inputs[i]);
+    struct stp_instance *instance;
+    struct stp_context quiet = {.log = NULL}; // what fails here is told when the model is run
+    graph->context = &quiet;
+    stp_status status = stp_instance_create(&instance, graph, inputs, false);
+    graph->context = model->context;
+    if (status != STP_OK)
+        return status == STP_ERROR_OUT_OF_MEMORY
+                   ? stp_fail(model->context, status, "out of memory for the model's regions")
+                   : STP_OK;
+    for (int n = 0; n < graph->n_nodes; n++) {
+        const struct stp_value *output = graph->nodes[n]->outputs[0];
+        if (!output)
+            continue;
+        model->regions[n] = stp_instance_region_text(instance, &graph->arena, instance->region[output->id]);
+        model->reasons[n] = instance->reason[output->id];
+    }
+    stp_instance_destroy(&instance);
+    return STP_OK;
+}
+
 // Checks and rewrites model->graph.
 static stp_status prepare(stp_model *model)
 {
@@ -36,7 +79,8 @@ static stp_status prepare(stp_model *model)
         return stp_fail(model->context, STP_ERROR_OUT_OF_MEMORY, "out of memory for the model's inputs and outputs");
     fill_ports(model->inputs, graph->inputs, graph->n_inputs);
     fill_ports(model->outputs, graph->outputs, graph->n_outputs);
-    return stp_graph_find_shape_inputs(graph, model->shape_inputs);
+    STP_TRY(stp_graph_find_shape_inputs(graph, model->shape_inputs));
+    return explain(model);
 }
 
 // From the file at `path`, or from memory where that is NULL.
@@ -139,6 +183,12 @@ bool stp_model_node_get(const stp_model *model, size_t index, stp_model_node *ou
         return false;
     const struct stp_node *node = model->graph->nodes[index];
     *out = (stp_model_node){
-        .name = node->name, .op = node->type, .domain = node->domain, .parameters = count_parameters(node)};
+        .name = node->name,
+        .op = node->type,
+        .domain = node->domain,
+        .parameters = count_parameters(node),
+        .region = model->regions[index],
+        .reason = model->reasons[index],
+    };
     return true;
 }

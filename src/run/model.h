@@ -10,6 +10,7 @@ struct stp_model {
     stp_context *context;
     struct stp_graph *graph;         // checked and rewritten
     stp_model_port *inputs, *outputs; // in the graph's order; in its arena
+    const char **regions, **reasons;  // per node, of its first output at the declared sizes; NULL if the model cannot run at those
     bool *shape_inputs;               // per graph input: its value reaches a shape position
 };
 
