@@ -50,7 +50,7 @@ class Net:
     def conv(self, x, channels=None, kernel=(1, 1), stride=(1, 1), dilation=(1, 1), pads=None, group=1, bias=None):
         n, c, h, w = self.shapes[x]
         channels = channels or int(self.random.integers(1, 20))
-        if group == c:
+        if group == c > 1:
             channels = c
         pads = [kernel[0] // 2 * dilation[0], kernel[1] // 2 * dilation[1]] * 2 if pads is None else pads
         size = [(side + pads[i] + pads[i + 2] - (kernel[i] - 1) * dilation[i] - 1) // stride[i] + 1 for i, side in enumerate((h, w))]

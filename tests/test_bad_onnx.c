@@ -102,16 +102,16 @@ static void test_not_a_model(void **state)
     struct message m = {0};
     expect_error(&m, STP_ERROR_INVALID_MODEL, "is empty");
     put_raw(&m, "\x89PNG\r\n\x1a\n", 8);
-    expect_error(&m, STP_ERROR_INVALID_MODEL, "is not an ONNX model, or a damaged one: ");
+    expect_error(&m, STP_ERROR_INVALID_MODEL, "not an ONNX model, or a damaged one: ");
     put_raw(&m, "<!DOCTYPE html><html>", 21);
-    expect_error(&m, STP_ERROR_INVALID_MODEL, "is not an ONNX model");
+    expect_error(&m, STP_ERROR_INVALID_MODEL, "not an ONNX model");
     put_int(&m, 1, 8);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "it holds 0 graphs");
     put_bytes(&m, 7, "", 0);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "it has no IR version");
     put_int(&m, 1, 99);
     put_bytes(&m, 7, "", 0);
-    expect_error(&m, STP_ERROR_UNSUPPORTED, "99, is newer than");
+    expect_error(&m, STP_ERROR_UNSUPPORTED, "IR version 99 is newer than 14");
     put_int(&m, 1, 8);
     put_bytes(&m, 7, "", 0);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "the graph has no outputs");
@@ -296,7 +296,7 @@ static void test_tensor_errors(void **state)
     put_bytes(&t, 4, floats, 11);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': it ends in the middle of a number");
     t = raw_tensor("w", F32, DIMS(-3), floats, 12);
-    expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': shape");
+    expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': dimension -3 cannot be");
     t = raw_tensor("w", F32, DIMS(INT64_MAX, INT64_MAX), floats, 12);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "cannot be");
     t = raw_tensor("w", F32, DIMS((int64_t)1 << 62), floats, 12);

@@ -108,7 +108,8 @@ stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_fla
 static struct stp_limits limits_of(const stp_device_info *info)
 {
     struct stp_limits limits = {
-        .is_cpu = !strcmp(info->type, "cpu"),
+        // rusticl's llvmpipe is a CPU, but makes vector lanes of work-items, as GPUs do, and takes minutes to compile a register tile.
+        .is_cpu = !strcmp(info->type, "cpu") && strcmp(info->platform, "rusticl"),
         .compute_units = info->compute_units,
         .max_work_group = info->max_work_group_size,
         .local_memory = info->local_memory,

@@ -12,7 +12,7 @@
 
 // What work sizes and tiles are derived from.
 struct stp_limits {
-    bool is_cpu;
+    bool is_cpu; // runs kernels of one item per work-group well
     uint32_t compute_units; // at least 1
     size_t max_work_group;  // items; a kernel's own limit may be lower
     size_t max_work_item[3];

@@ -4,8 +4,6 @@
 #include "onnx/load.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "onnx/loader.h"
@@ -75,18 +73,17 @@ static stp_status find_graph(struct stp_loader *loader, struct stp_wire model, i
         *graph = stp_wire_message(&wire, &field);
         graphs++;
     }
-    char what[600];
-    snprintf(what, sizeof what, "%.500s is not an ONNX model, or a damaged one", loader->path);
+    const char *what = "not an ONNX model, or a damaged one";
     STP_TRY(stp_onnx_end(loader, &wire, what));
     if (graphs != 1)
         return stp_fail(loader->context, STP_ERROR_INVALID_MODEL, "%s: it holds %d graphs", what, graphs);
     if (*ir_version < 1)
         return stp_fail(loader->context, STP_ERROR_INVALID_MODEL, "%s: it has no IR version", what);
     if (*ir_version > NEWEST_IR)
-        return stp_fail(loader->context, STP_ERROR_UNSUPPORTED, "the IR version of %.500s, %lld, is newer than %d",
-                        loader->path, (long long)*ir_version, NEWEST_IR);
+        return stp_fail(loader->context, STP_ERROR_UNSUPPORTED, "the model's IR version %lld is newer than %d",
+                        (long long)*ir_version, NEWEST_IR);
     if (stp_onnx_count(model, TRAINING_INFO))
-        stp_log(loader->context, STP_LOG_WARN, "the training information of %.500s is ignored", loader->path);
+        stp_log(loader->context, STP_LOG_WARN, "the model's training information is ignored");
     return STP_OK;
 }
 
@@ -106,8 +103,7 @@ static stp_status read_model(struct stp_loader *loader, struct stp_wire model)
 // Entry --------------------------------------------------------------------------------------------------------------
 
 // Takes over `file`.
-static stp_status load(struct stp_graph **out, stp_context *context, struct stp_file file, const char *path,
-                       const char *folder)
+static stp_status load(struct stp_graph **out, stp_context *context, struct stp_file file, const char *folder)
 {
     *out = NULL;
     struct stp_graph *graph = stp_graph_create(context);
@@ -116,10 +112,9 @@ static stp_status load(struct stp_graph **out, stp_context *context, struct stp_
         return stp_fail_memory(context, sizeof *graph, "a graph");
     }
     graph->file = file;
-    struct stp_loader loader = {
-        .context = context, .graph = graph, .arena = &graph->arena, .path = path, .folder = folder};
+    struct stp_loader loader = {.context = context, .graph = graph, .arena = &graph->arena, .folder = folder};
     stp_status status = file.size ? read_model(&loader, stp_wire_open(file.data, file.size))
-                                  : stp_fail(context, STP_ERROR_INVALID_MODEL, "%.500s is empty", path);
+                                  : stp_fail(context, STP_ERROR_INVALID_MODEL, "the model is empty");
     stp_names_free(&loader.externals);
     stp_names_free(&loader.function_keys);
     if (status == STP_OK)
@@ -154,12 +149,12 @@ stp_status stp_onnx_load(struct stp_graph **out, stp_context *context, const cha
         stp_file_unmap(&file);
         return stp_fail(context, STP_ERROR_IO, "cannot find the folder of %s: %s", path, strerror(errno));
     }
-    stp_status status = load(out, context, file, path, folder);
+    stp_status status = load(out, context, file, folder);
     free(folder);
     return status;
 }
 
 stp_status stp_onnx_load_memory(struct stp_graph **out, stp_context *context, const void *bytes, size_t size)
 {
-    return load(out, context, (struct stp_file){.data = bytes, .size = size}, "the model", NULL);
+    return load(out, context, (struct stp_file){.data = bytes, .size = size}, NULL);
 }

@@ -18,7 +18,6 @@ struct stp_loader {
     stp_context *context;
     struct stp_graph *graph;
     struct stp_arena *arena;  // the graph's
-    const char *path;         // of the model, for people
     const char *folder;       // real path of the model's folder; NULL: the model is in memory
     struct stp_names externals; // real paths of external files → index in graph->externals
     int cap_externals;

@@ -162,6 +162,10 @@ static stp_status find_data(struct stp_loader *loader, struct stp_wire message, 
 {
     enum { EXTERNAL = 1 };
     char shape[128];
+    for (int i = 0; i < out->rank; i++)
+        if (out->dims[i] < 0)
+            return stp_fail(loader->context, STP_ERROR_INVALID_MODEL, "%s: dimension %lld cannot be", what,
+                            (long long)out->dims[i]);
     int64_t elements = stp_tensor_elements(out);
     size_t size;
     if (elements < 0 || !stp_mul_size(&size, (size_t)elements, stp_dtype_size(out->dtype)) || size > PTRDIFF_MAX)

@@ -204,7 +204,7 @@ stp_status stp_onnx_read_initializers(struct stp_loader *loader, struct stp_wire
         while (stp_wire_find(&wire, TENSOR_NAME, &field))
             STP_TRY(stp_onnx_text(loader, &wire, &field, true, "an initializer", &name));
         char what[300];
-        snprintf(what, sizeof what, "initializer '%.250s'", name);
+        snprintf(what, sizeof what, name[0] ? "initializer '%.250s'" : "an initializer", name);
         STP_TRY(stp_onnx_end(loader, &wire, what));
         struct onnx_tensor tensor = {.unsupported = "is a sparse tensor"};
         if (!is_sparse)
