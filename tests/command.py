@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the command share: calling it, and small models to call it on. STIPPLE names the program, or BUILD_DIR its build folder."""
+"""What the tests of the command share: calling it, and small models to call it on.
+
+STIPPLE names the program, or BUILD_DIR its build folder."""
 import json
 import os
 import pathlib
@@ -20,7 +22,8 @@ except ImportError as missing:
     print(f'skipped: {missing}')
     sys.exit(77)
 
-PROGRAM = os.environ.get('STIPPLE') or str(pathlib.Path(os.environ.get('BUILD_DIR', ROOT / 'build')).resolve() / 'tools' / 'stipple')
+PROGRAM = os.environ.get('STIPPLE') or str(
+    pathlib.Path(os.environ.get('BUILD_DIR', ROOT / 'build')).resolve() / 'tools' / 'stipple')
 node = helper.make_node
 FLOAT = TensorProto.FLOAT
 
@@ -33,8 +36,13 @@ class CommandTest(unittest.TestCase):
     def call(self, *arguments, code=0, stdin=None, **environment):
         """Runs the command; the finished process, its streams as text."""
         known = {key: value for key, value in os.environ.items() if not key.startswith('STIPPLE_')}
-        done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, timeout=300, check=False, cwd=self.folder,
-                              input=stdin if stdin is not None else b'', env={**known, **environment})
+        done = subprocess.run([PROGRAM, *map(str, arguments)],
+                              capture_output=True,
+                              timeout=300,
+                              check=False,
+                              cwd=self.folder,
+                              input=stdin if stdin is not None else b'',
+                              env={**known, **environment})
         done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
         self.assertEqual(done.returncode, code, f'{arguments}\n{done.stdout}\n{done.stderr}')
         return done
@@ -56,12 +64,24 @@ class CommandTest(unittest.TestCase):
         folder = self.folder / (folder or '')
         return sorted(str(path.relative_to(folder)) for path in folder.rglob('*'))
 
-    def model(self, name, nodes, inputs, outputs, constants=None, metadata=None, opset=18, more_opsets=(), functions=()):
+    def model(self,
+              name,
+              nodes,
+              inputs,
+              outputs,
+              constants=None,
+              metadata=None,
+              opset=18,
+              more_opsets=(),
+              functions=()):
         """Writes a model; inputs and outputs are of (name, type, shape)."""
-        graph = helper.make_graph(nodes, 'graph', [helper.make_tensor_value_info(*value) for value in inputs],
-                                  [helper.make_tensor_value_info(*value) for value in outputs],
-                                  [numpy_helper.from_array(numpy.asarray(value), key) for key, value in (constants or {}).items()])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', opset), *more_opsets], functions=functions,
+        graph = helper.make_graph(
+            nodes, 'graph', [helper.make_tensor_value_info(*value)
+                             for value in inputs], [helper.make_tensor_value_info(*value) for value in outputs],
+            [numpy_helper.from_array(numpy.asarray(value), key) for key, value in (constants or {}).items()])
+        model = helper.make_model(graph,
+                                  opset_imports=[helper.make_opsetid('', opset), *more_opsets],
+                                  functions=functions,
                                   ir_version=8)
         helper.set_model_props(model, metadata or {})
         path = self.folder / name
@@ -71,7 +91,8 @@ class CommandTest(unittest.TestCase):
     def identity(self, name='identity.onnx', size=('H', 'W'), **metadata):
         """y is the image as it went in. Keyword image_mean is the key stipple.image.mean."""
         return self.model(name, [node('Identity', ['x'], ['y'])], [('x', FLOAT, [1, 3, *size])], [('y', FLOAT, None)],
-                          metadata={'stipple.' + key.replace('_', '.'): value for key, value in metadata.items()})
+                          metadata={'stipple.' + key.replace('_', '.'): value
+                                    for key, value in metadata.items()})
 
     def photo(self, name='photo.png', width=48, height=32, seed=0):
         """Smooth on the left, noise on the right."""

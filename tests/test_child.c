@@ -159,7 +159,7 @@ static void test_missing_helper(void **state)
 static void test_wrong_version(void **state)
 {
     struct fixture *fixture = *state;
-    struct stp_child child = run(fixture, "exec " STP_TEST_HELPER " 0.0.0 list", 10000);
+    struct stp_child child = run(fixture, "exec '" STP_TEST_HELPER "' 0.0.0 list", 10000);
     assert_string_equal(child.answer, "");
     assert_non_null(strstr(child.death, "exit code 2"));
 }

@@ -76,6 +76,8 @@ class Runner:
             said, written = done.stderr.decode(errors='replace').strip(), sorted(output.iterdir())
             # 2: the input that is given on the command line is not in the damaged file.
             assert done.returncode in (0, 1, 2), f'it ended with {done.returncode}: {said[-3000:]}'
+            # Sanitizers end a program with 1 too, or not at all.
+            assert 'Sanitizer' not in said and 'runtime error' not in said, said[-3000:]
             if done.returncode == 0:
                 return {file.name: numpy.load(file) for file in written}
             assert len(said) > 10, f'a mute error: "{said}"'

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tools/fit.c and tools/resize.c: metadata, sizes, and the pixels of the input against the definition of the resampling.
+// tools/fit.c and tools/resize.c: metadata, sizes, and the pixels of the input against the definition of the
+// resampling.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,24 +57,42 @@ static void test_metadata(void **state)
     assert_true(rules.exact_height == 240 && rules.exact_width == 320 && rules.multiple == 8);
 
     refuse("rgb", NULL, NULL, NULL, "stipple.image.order is 'rgb'");
-    static const char *const bad_threes[] = {"", "1", "1,2", "1,2,3,4", "1,2,3,", "1;2;3", "a,b,c", "1,2,nan", "1,inf,2"};
+    static const char *const bad_threes[] = {"",      "1",     "1,2",     "1,2,3,4", "1,2,3,",
+                                             "1;2;3", "a,b,c", "1,2,nan", "1,inf,2"};
     for (size_t i = 0; i < STP_COUNT(bad_threes); i++) {
         refuse(NULL, bad_threes[i], NULL, NULL, "stipple.image.mean");
         refuse(NULL, NULL, bad_threes[i], NULL, "stipple.image.std");
     }
     refuse(NULL, NULL, "1,0,1", NULL, "divided by 0");
     static const char *const bad_resizes[] = {
-        "", ",", "shorter", "shorter=", "shorter=0", "shorter=-1", "shorter=1.5", "shorter=99999999999999999999", "exact=1",
-        "exact=1x", "exact=1x2x3", "exact=1X2", "shorter=1,", "shorter=1,shorter=2", "exact=2x2,shorter=1", "wider=3",
-        "shorter=1 ", "shorter=1048577", "exact=2x2,exact=3x3", "longer=3;multiple=2",
+        "",
+        ",",
+        "shorter",
+        "shorter=",
+        "shorter=0",
+        "shorter=-1",
+        "shorter=1.5",
+        "shorter=99999999999999999999",
+        "exact=1",
+        "exact=1x",
+        "exact=1x2x3",
+        "exact=1X2",
+        "shorter=1,",
+        "shorter=1,shorter=2",
+        "exact=2x2,shorter=1",
+        "wider=3",
+        "shorter=1 ",
+        "shorter=1048577",
+        "exact=2x2,exact=3x3",
+        "longer=3;multiple=2",
     };
     for (size_t i = 0; i < STP_COUNT(bad_resizes); i++)
         refuse(NULL, NULL, NULL, bad_resizes[i], "stipple.image.resize");
 }
 
 // photo, the model's fixed size → resized and padded size, all as width × height.
-static void check_size(const char *resize, int photo_width, int photo_height, int fixed_width, int fixed_height, int width,
-                       int height, int padded_width, int padded_height)
+static void check_size(const char *resize, int photo_width, int photo_height, int fixed_width, int fixed_height,
+                       int width, int height, int padded_width, int padded_height)
 {
     struct stp_error error;
     struct stp_fit fit;
@@ -111,7 +130,8 @@ static void test_sizes(void **state)
     assert_string_equal(error.text, "photo would become an input of 125000×100000 pixels, more than 268435456");
 }
 
-// The definition: at the output pixel's centre, a triangle as wide as the larger of the two pixels, in both directions at once.
+// The definition: at the output pixel's centre, a triangle as wide as the larger of the two pixels, in both directions
+// at once.
 static double triangle(int j, int i, double scale)
 {
     double reach = scale > 1 ? scale : 1;
@@ -123,7 +143,8 @@ static double resampled(const struct stp_image *photo, int channel, int x, int y
     double sum = 0, weights = 0;
     for (int j = 0; j < photo->height; j++)
         for (int i = 0; i < photo->width; i++) {
-            double weight = triangle(i, x, (double)photo->width / width) * triangle(j, y, (double)photo->height / height);
+            double weight =
+                triangle(i, x, (double)photo->width / width) * triangle(j, y, (double)photo->height / height);
             sum += weight * photo->rgb[(j * photo->width + i) * 3 + channel] / 65535.0;
             weights += weight;
         }
@@ -150,8 +171,8 @@ static void check_pixels(int width, int height, int to_width, int to_height, boo
                     wanted = (pixel - (double)rules.mean[c]) / (double)rules.std[c];
                 }
                 if (fabs((double)*value - wanted) > 1e-6)
-                    fail_msg("%d×%d to %d×%d, channel %d at (%d, %d): %g, not %g", width, height, to_width, to_height, c,
-                             x, y, (double)*value, wanted);
+                    fail_msg("%d×%d to %d×%d, channel %d at (%d, %d): %g, not %g", width, height, to_width, to_height,
+                             c, x, y, (double)*value, wanted);
             }
     free(tensor.data);
     stp_image_free(&photo);
@@ -161,8 +182,8 @@ static void test_pixels(void **state)
 {
     (void)state;
     static const int sizes[][4] = {
-        {7, 5, 7, 5}, {7, 5, 14, 15}, {20, 30, 10, 10}, {31, 17, 12, 19}, {17, 31, 16, 32}, {40, 3, 1, 1}, {1, 1, 6, 4},
-        {64, 48, 63, 49}, {5, 40, 33, 2},
+        {7, 5, 7, 5},  {7, 5, 14, 15}, {20, 30, 10, 10}, {31, 17, 12, 19}, {17, 31, 16, 32},
+        {40, 3, 1, 1}, {1, 1, 6, 4},   {64, 48, 63, 49}, {5, 40, 33, 2},
     };
     for (size_t i = 0; i < STP_COUNT(sizes); i++)
         check_pixels(sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], i % 2);

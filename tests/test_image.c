@@ -34,8 +34,8 @@ static void append(struct blob *blob, const void *bytes, size_t size)
 // An Exif block with one entry.
 static void put_exif(unsigned char exif[32], int orientation)
 {
-    static const unsigned char block[32] = {'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
-                                            0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const unsigned char block[32] = {'E',  'x',  'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
+                                            0x01, 0x12, 0,   3,   0, 0, 0,   1,   0, 0,  0, 0, 0, 0, 0, 0};
     memcpy(exif, block, 32);
     exif[25] = (unsigned char)orientation;
 }
@@ -59,7 +59,10 @@ static void flush_blob(png_structp png)
 
 static int channels_of(int color)
 {
-    return color == PNG_COLOR_TYPE_RGB ? 3 : color == PNG_COLOR_TYPE_RGBA ? 4 : color == PNG_COLOR_TYPE_GRAY_ALPHA ? 2 : 1;
+    return color == PNG_COLOR_TYPE_RGB          ? 3
+           : color == PNG_COLOR_TYPE_RGBA       ? 4
+           : color == PNG_COLOR_TYPE_GRAY_ALPHA ? 2
+                                                : 1;
 }
 
 // The sample that the test pictures have at (x, y), channel c.
@@ -146,10 +149,10 @@ static void test_png_kinds(void **state)
 {
     (void)state;
     static const struct png_kind kinds[] = {
-        {PNG_COLOR_TYPE_GRAY, 1},        {PNG_COLOR_TYPE_GRAY, 2},        {PNG_COLOR_TYPE_GRAY, 4},
-        {PNG_COLOR_TYPE_GRAY, 8},        {PNG_COLOR_TYPE_GRAY, 16},       {PNG_COLOR_TYPE_GRAY_ALPHA, 8},
-        {PNG_COLOR_TYPE_GRAY_ALPHA, 16}, {PNG_COLOR_TYPE_PALETTE, 1},     {PNG_COLOR_TYPE_PALETTE, 2},
-        {PNG_COLOR_TYPE_RGB, 8},         {PNG_COLOR_TYPE_RGB, 16},        {PNG_COLOR_TYPE_RGBA, 8},
+        {PNG_COLOR_TYPE_GRAY, 1},        {PNG_COLOR_TYPE_GRAY, 2},    {PNG_COLOR_TYPE_GRAY, 4},
+        {PNG_COLOR_TYPE_GRAY, 8},        {PNG_COLOR_TYPE_GRAY, 16},   {PNG_COLOR_TYPE_GRAY_ALPHA, 8},
+        {PNG_COLOR_TYPE_GRAY_ALPHA, 16}, {PNG_COLOR_TYPE_PALETTE, 1}, {PNG_COLOR_TYPE_PALETTE, 2},
+        {PNG_COLOR_TYPE_RGB, 8},         {PNG_COLOR_TYPE_RGB, 16},    {PNG_COLOR_TYPE_RGBA, 8},
         {PNG_COLOR_TYPE_RGBA, 16},
     };
     for (size_t i = 0; i < STP_COUNT(kinds); i++)
@@ -167,7 +170,8 @@ static const struct png_kind plain = {PNG_COLOR_TYPE_RGB, 8, PNG_INTERLACE_NONE,
 static void test_png_orientation(void **state)
 {
     (void)state;
-    // Where the stored picture's first row starts and which way it runs, per orientation: as the Exif standard draws it.
+    // Where the stored picture's first row starts and which way it runs, per orientation: as the Exif standard draws
+    // it.
     for (int orientation = 0; orientation <= 9; orientation++) {
         struct stp_error error;
         struct stp_image image;
@@ -175,8 +179,9 @@ static void test_png_orientation(void **state)
         assert_true(stp_image_decode(&image, blob.bytes, blob.size, "test.png", &error));
         int last_x = image.width - 1, last_y = image.height - 1;
         assert_int_equal(last_x, (orientation >= 5 && orientation <= 8 ? HEIGHT : WIDTH) - 1);
-        int places[10][4] = {{0, 0, 1, 0}, {0, 0, 1, 0}, {last_x, 0, -1, 0}, {last_x, last_y, -1, 0}, {0, last_y, 1, 0},
-                             {0, 0, 0, 1}, {last_x, 0, 0, 1}, {last_x, last_y, 0, -1}, {0, last_y, 0, -1}, {0, 0, 1, 0}};
+        int places[10][4] = {{0, 0, 1, 0},       {0, 0, 1, 0}, {last_x, 0, -1, 0}, {last_x, last_y, -1, 0},
+                             {0, last_y, 1, 0},  {0, 0, 0, 1}, {last_x, 0, 0, 1},  {last_x, last_y, 0, -1},
+                             {0, last_y, 0, -1}, {0, 0, 1, 0}};
         for (int i = 0; i < WIDTH; i++) {
             int x = places[orientation][0] + i * places[orientation][2];
             int y = places[orientation][1] + i * places[orientation][3];
@@ -347,7 +352,10 @@ static void test_jpeg_plain_cmyk(void **state)
     struct stp_image image;
     struct blob blob = make_jpeg(&(struct jpeg_kind){JCS_CMYK, .orientation = 1});
     unsigned char *adobe = blob.bytes;
-    while (memcmp(adobe, "\xff\xee\0\x0e" "Adobe", 9))
+    while (memcmp(adobe,
+                  "\xff\xee\0\x0e"
+                  "Adobe",
+                  9))
         adobe++;
     adobe[1] = 0xed; // another marker, which nobody reads
     assert_true(stp_image_decode(&image, blob.bytes, blob.size, "test.jpg", &error));
@@ -421,9 +429,9 @@ static void test_other_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_png_kinds),       cmocka_unit_test(test_png_orientation),
-        cmocka_unit_test(test_png_damage),      cmocka_unit_test(test_jpeg_kinds),
-        cmocka_unit_test(test_jpeg_plain_cmyk), cmocka_unit_test(test_jpeg_damage),
+        cmocka_unit_test(test_png_kinds),        cmocka_unit_test(test_png_orientation),
+        cmocka_unit_test(test_png_damage),       cmocka_unit_test(test_jpeg_kinds),
+        cmocka_unit_test(test_jpeg_plain_cmyk),  cmocka_unit_test(test_jpeg_damage),
         cmocka_unit_test(test_jpeg_stray_bytes), cmocka_unit_test(test_other_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

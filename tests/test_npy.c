@@ -74,17 +74,21 @@ static void test_layouts(void **state)
         accept(major, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }     \n", values, 24, &matrix);
     accept(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", columns, 24, &matrix);
     accept(1, "{\"shape\":(2,3),\"fortran_order\":False,\"descr\":\"<f4\"}", values, 24, &matrix);
-    accept(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n", values, 24, &(stp_tensor){STP_F32, 1, {6}, values});
-    accept(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (), }\n", values, 4, &(stp_tensor){STP_F32, 0, {0}, values});
+    accept(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n", values, 24,
+           &(stp_tensor){STP_F32, 1, {6}, values});
+    accept(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (), }\n", values, 4,
+           &(stp_tensor){STP_F32, 0, {0}, values});
     accept(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 0, 3), }\n", values, 0,
            &(stp_tensor){STP_F32, 3, {2, 0, 3}, values});
     int32_t i4[2] = {-1, 70000};
     int64_t i8[2] = {-1, INT64_MAX};
     uint8_t u1[4] = {0, 1, 7, 255}, b1[4] = {0, 1, 1, 1};
     accept(1, "{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }\n", i4, 8, &(stp_tensor){STP_I32, 1, {2}, i4});
-    accept(1, "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }\n", i8, 16, &(stp_tensor){STP_I64, 1, {2}, i8});
+    accept(1, "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }\n", i8, 16,
+           &(stp_tensor){STP_I64, 1, {2}, i8});
     accept(1, "{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }\n", u1, 4, &(stp_tensor){STP_U8, 1, {4}, u1});
-    accept(1, "{'descr': '|b1', 'fortran_order': False, 'shape': (4,), }\n", u1, 4, &(stp_tensor){STP_BOOL, 1, {4}, b1});
+    accept(1, "{'descr': '|b1', 'fortran_order': False, 'shape': (4,), }\n", u1, 4,
+           &(stp_tensor){STP_BOOL, 1, {4}, b1});
 }
 
 // Fortran order with three axes: element (i, j, k) of a 2×3×4 tensor lies at i + 2·j + 6·k.

@@ -104,8 +104,8 @@ static void test_heat(void **state)
     // The photo, 8×4, fills the left 8 of 16 columns of the input. Mask a has a site per 4 columns, b one per 8.
     static const uint8_t a[4] = {1, 0, 0, 1}, b[2] = {1, 0};
     const struct stp_map masks[2] = {{1, 4, a}, {1, 2, b}};
-    const struct stp_fit fit = {.photo_height = 4, .photo_width = 8, .height = 4, .width = 8, .padded_height = 4,
-                                .padded_width = 16};
+    const struct stp_fit fit = {
+        .photo_height = 4, .photo_width = 8, .height = 4, .width = 8, .padded_height = 4, .padded_width = 16};
     struct stp_image photo = grey_photo(8, 4), image;
     DRAWN(&image, stp_picture_heat(file, &photo, &fit, masks, 2, &error));
     assert_true(image.width == 8 && image.height == 4);

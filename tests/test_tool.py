@@ -68,17 +68,22 @@ class Photos(CommandTest):
                            ('exact=1x1', (1, 1)), ('shorter=50', (86, 50)), ('longer=100', (100, 58)),
                            ('shorter=500,longer=300', (300, 174))]:
             got = self.input_of(path, image_resize=rule)
-            wanted = numpy.stack([numpy.asarray(plane.resize(size, Image.Resampling.BILINEAR)) for plane in planes]) / 255
+            wanted = numpy.stack([numpy.asarray(plane.resize(size, Image.Resampling.BILINEAR))
+                                  for plane in planes]) / 255
             self.assertEqual(got.shape, wanted.shape, rule)
             self.assertLess(abs(got - wanted).max(), 1e-5, rule)
 
     def test_normalised_and_padded(self):
         path = self.photo('photo.png', 40, 30)
         pixels = numpy.asarray(Image.open(path), numpy.float32).transpose(2, 0, 1)[::-1] / 255
-        got = self.input_of(path, image_order='BGR', image_mean='0.1,0.2,0.3', image_std='0.5,0.25,2',
+        got = self.input_of(path,
+                            image_order='BGR',
+                            image_mean='0.1,0.2,0.3',
+                            image_std='0.5,0.25,2',
                             image_resize='multiple=32')
         self.assertEqual(got.shape, (3, 32, 64))
-        wanted = (pixels - numpy.array([[[0.1]], [[0.2]], [[0.3]]], numpy.float32)) / numpy.array([[[0.5]], [[0.25]], [[2]]])
+        wanted = (pixels - numpy.array([[[0.1]], [[0.2]], [[0.3]]], numpy.float32)) / numpy.array([[[0.5]], [[0.25]],
+                                                                                                   [[2]]])
         self.assertLess(abs(got[:, :30, :40] - wanted).max(), 1e-6)
         self.assertFalse(got[:, 30:].any() or got[:, :, 40:].any())
 
@@ -103,7 +108,7 @@ class Tensors(CommandTest):
         random = numpy.random.default_rng(0)
         for dtype, kind in [('float32', FLOAT), ('int32', TensorProto.INT32), ('int64', TensorProto.INT64),
                             ('bool', TensorProto.BOOL)]:
-            for shape in [(2, 3, 4, 5), (7,), (1, 6)]:
+            for shape in [(2, 3, 4, 5), (7, ), (1, 6)]:
                 value = (random.standard_normal(shape) * 100).astype(dtype)
                 self.passed_through(value, kind, self.array('x.npy', value))
                 self.passed_through(value, kind, self.array('x.npy', numpy.asfortranarray(value)))
@@ -114,7 +119,8 @@ class Tensors(CommandTest):
     def test_refused(self):
         model = self.identity()
         for value, says in [(numpy.zeros((1, 3, 4, 4)), '<f8'), (numpy.zeros((1, 3, 4, 4), '>f4'), '>f4'),
-                            (numpy.zeros((1, 3, 4), numpy.float32), "'x'"), (numpy.zeros((1, 3, 4, 4), numpy.int32), "'x'"),
+                            (numpy.zeros((1, 3, 4), numpy.float32), "'x'"),
+                            (numpy.zeros((1, 3, 4, 4), numpy.int32), "'x'"),
                             (numpy.zeros((1, 4, 4, 4), numpy.float32), "'x'")]:
             self.refused('run', model, '--input', f'x={self.array("x.npy", value)}', says=says)
         (self.folder / 'x.pb').write_bytes(b'\xff\xff\xff')

@@ -2,6 +2,7 @@
 """The model zoo and its comparison with ONNX Runtime: python -m unittest tests.test_zoo."""
 
 import functools
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -310,7 +311,7 @@ class RewriteTest(unittest.TestCase):
 
 
 # Stands in for the stipple command: ONNX Runtime behind the same interface.
-STAND_IN = """#!{python}
+STAND_IN = """\
 import json, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
@@ -349,7 +350,10 @@ class CompareTest(unittest.TestCase):
 
     def compare(self, model, feed, damage=""):
         command = self.folder / "stand-in"
-        command.write_text(STAND_IN.format(python=sys.executable, root=str(ROOT), damage=damage))
+        program = self.folder / "stand-in.py"
+        program.write_text(STAND_IN.format(root=str(ROOT), damage=damage))
+        # Not the program itself: its first line could not name an interpreter whose path holds a space.
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))} "$@"\n')
         command.chmod(0o755)
         onnx.save(model, self.folder / "model.onnx")
         return [(what, error) for what, error, _ in compare.compare_run(command, self.folder / "model.onnx", feed)]

@@ -12,8 +12,7 @@ static const char help[] =
     "Lists every device of every OpenCL platform; '*' marks the one that is used unless --device or STIPPLE_DEVICE\n"
     "names another. 'exact' tells whether the device gives the reference's bits, tried on the spot.\n"
     "\n"
-    "      --json          print one JSON object\n"
-    STP_COMMON_HELP;
+    "      --json          print one JSON object\n" STP_COMMON_HELP;
 
 static void print_memory(const char *before, uint64_t bytes)
 {
@@ -58,8 +57,11 @@ static void print_device(const stp_device_info *info)
     put_line("", info->platform_vendor);
     print_sizes(info);
     bool probed = !info->inexact || strcmp(info->inexact, "not probed");
-    printf("    exact         %s%s%s%s\n", !info->inexact ? "yes" : probed ? "no" : "unknown", info->inexact ? " (" : "",
-           info->inexact ? info->inexact : "", info->inexact ? ")" : "");
+    printf("    exact         %s%s%s%s\n",
+           !info->inexact ? "yes"
+           : probed       ? "no"
+                          : "unknown",
+           info->inexact ? " (" : "", info->inexact ? info->inexact : "", info->inexact ? ")" : "");
     if (info->unusable)
         put_line("unusable", info->unusable);
 }
@@ -137,7 +139,7 @@ int stp_verb_devices(struct stp_tool *tool, int argc, char **argv)
         status = print_list(tool, list, json);
     } else {
         stp_error_set(&tool->error, "there is no OpenCL device: install a driver, such as pocl-opencl-icd (any CPU), "
-                      "intel-opencl-icd (Intel GPUs), mesa-opencl-icd (AMD GPUs) or Nvidia's own");
+                                    "intel-opencl-icd (Intel GPUs), mesa-opencl-icd (AMD GPUs) or Nvidia's own");
         status = stp_tool_failure(tool);
     }
     stp_device_list_destroy(&list);

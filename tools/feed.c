@@ -31,8 +31,8 @@ static bool read_labels(struct stp_run *run, const char *text)
     bool ok = cJSON_IsArray(run->labels);
     for (const cJSON *label = ok ? run->labels->child : NULL; label; label = label->next)
         ok = ok && cJSON_IsString(label);
-    return ok || stp_error_set(&run->tool->error, "%s: metadata stipple.labels is not a JSON list of names",
-                               run->model_path);
+    return ok ||
+           stp_error_set(&run->tool->error, "%s: metadata stipple.labels is not a JSON list of names", run->model_path);
 }
 
 int stp_feed_metadata(struct stp_run *run)
@@ -67,7 +67,8 @@ static const struct stp_run_input *find_input(const struct stp_run *run, const s
     return NULL;
 }
 
-// Names may hold '=': the first one that ends the name of an input counts. Returns where the file's name starts, or NULL.
+// Names may hold '=': the first one that ends the name of an input counts. Returns where the file's name starts, or
+// NULL.
 static const char *split_argument(const stp_model *model, struct stp_run_input *input)
 {
     const char *file = NULL;
@@ -88,7 +89,8 @@ static int unknown_input(struct stp_run *run, const char *argument)
     const stp_model_port *port;
     for (size_t i = 0; (port = stp_model_input(run->loaded.model, i)) && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", port->name);
-    return stp_tool_usage(run->tool, "run", "--input %s names no input of the model; its inputs are: %s", argument, names);
+    return stp_tool_usage(run->tool, "run", "--input %s names no input of the model; its inputs are: %s", argument,
+                          names);
 }
 
 static bool read_tensor(struct stp_tool *tool, stp_tensor *out, const char *path)

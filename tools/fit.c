@@ -43,7 +43,9 @@ static const char *parse_resize_item(struct stp_fit_rules *rules, const char *at
     struct {
         const char *name;
         int *value;
-    } items[] = {{"shorter=", &rules->shorter}, {"longer=", &rules->longer}, {"multiple=", &rules->multiple},
+    } items[] = {{"shorter=", &rules->shorter},
+                 {"longer=", &rules->longer},
+                 {"multiple=", &rules->multiple},
                  {"exact=", &rules->exact_height}};
     for (size_t i = 0; i < STP_COUNT(items); i++) {
         size_t length = strlen(items[i].name);
@@ -80,14 +82,17 @@ bool stp_fit_rules_parse(struct stp_fit_rules *out, const char *order, const cha
         if (out->std[i] == 0)
             return stp_error_set(error, "metadata stipple.image.std is '%.60s': a channel cannot be divided by 0", std);
     if (resize && !parse_resize(out, resize))
-        return stp_error_set(error, "metadata stipple.image.resize is '%.60s', not like shorter=1000,longer=1600,"
-                             "multiple=32 or exact=224x224", resize);
+        return stp_error_set(error,
+                             "metadata stipple.image.resize is '%.60s', not like shorter=1000,longer=1600,"
+                             "multiple=32 or exact=224x224",
+                             resize);
     return true;
 }
 
 // Sizes --------------------------------------------------------------------------------------------------------------
 
-// Both sides times `scale`, rounded to the nearest, at least 1; sizes beyond an int become too large for the check that follows.
+// Both sides times `scale`, rounded to the nearest, at least 1; sizes beyond an int become too large for the check that
+// follows.
 static void scale_photo(struct stp_fit *fit, double scale)
 {
     double height = floor(fit->photo_height * scale + 0.5), width = floor(fit->photo_width * scale + 0.5);
@@ -114,8 +119,8 @@ static void resize_as_asked(struct stp_fit *fit, const struct stp_fit_rules *rul
 static void resize_to_model(struct stp_fit *fit, int fixed_height, int fixed_width)
 {
     if (fixed_height || fixed_width)
-        scale_photo(fit, fixed_height ? (double)fixed_height / fit->photo_height
-                                      : (double)fixed_width / fit->photo_width);
+        scale_photo(fit,
+                    fixed_height ? (double)fixed_height / fit->photo_height : (double)fixed_width / fit->photo_width);
     fit->height = fixed_height ? fixed_height : fit->height;
     fit->width = fixed_width ? fixed_width : fit->width;
 }
@@ -123,8 +128,8 @@ static void resize_to_model(struct stp_fit *fit, int fixed_height, int fixed_wid
 bool stp_fit_size(struct stp_fit *out, const struct stp_fit_rules *rules, const struct stp_image *photo,
                   int fixed_height, int fixed_width, const char *name, struct stp_error *error)
 {
-    *out = (struct stp_fit){.photo_height = photo->height, .photo_width = photo->width,
-                            .height = photo->height, .width = photo->width};
+    *out = (struct stp_fit){
+        .photo_height = photo->height, .photo_width = photo->width, .height = photo->height, .width = photo->width};
     if (rules->resize)
         resize_as_asked(out, rules);
     else
@@ -165,7 +170,7 @@ bool stp_fit_photo(stp_tensor *out, const struct stp_fit_rules *rules, const str
                 float *value = input + c * plane + y * stride + x;
                 *value = (*value - rules->mean[c]) / rules->std[c];
             }
-    *out = (stp_tensor){.dtype = STP_F32, .rank = 4, .dims = {1, 3, fit->padded_height, fit->padded_width},
-                        .data = input};
+    *out =
+        (stp_tensor){.dtype = STP_F32, .rank = 4, .dims = {1, 3, fit->padded_height, fit->padded_width}, .data = input};
     return true;
 }

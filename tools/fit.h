@@ -7,11 +7,11 @@
 
 struct stp_fit_rules {
     bool bgr;
-    float mean[3], std[3]; // per channel of the input, on values scaled to 0…1
-    int shorter, longer;   // pixels; 0: not asked
-    int multiple;          // pad both sides to multiples of this; 0: not asked
+    float mean[3], std[3];         // per channel of the input, on values scaled to 0…1
+    int shorter, longer;           // pixels; 0: not asked
+    int multiple;                  // pad both sides to multiples of this; 0: not asked
     int exact_height, exact_width; // 0: not asked
-    bool resize;           // stipple.image.resize is there: the model's fixed size does not count
+    bool resize;                   // stipple.image.resize is there: the model's fixed size does not count
 };
 
 // Each text is the value of the metadata key stipple.image.…, or NULL if the model has none. The error names the key.

@@ -25,8 +25,8 @@ enum stp_image_kind { STP_IMAGE_OTHER, STP_IMAGE_PNG, STP_IMAGE_JPEG };
 // From the first bytes of a file.
 enum stp_image_kind stp_image_kind(const void *bytes, size_t size);
 
-// For the decoders. Allocates `out`, unless its size is absurd: no pixels, too many pixels, or more than `most` (what a file of
-// this length can hold).
+// For the decoders. Allocates `out`, unless its size is absurd: no pixels, too many pixels, or more than `most` (what a
+// file of this length can hold).
 bool stp_image_alloc(struct stp_image *out, uint32_t width, uint32_t height, uint64_t most, const char *name,
                      struct stp_error *error);
 // `orientation` gets the Exif value 1 to 8.

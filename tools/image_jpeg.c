@@ -82,7 +82,8 @@ static void store_row(const struct jpeg_decompress_struct *jpeg, const JSAMPLE *
         }
 }
 
-static bool read_pixels(struct decoder *decoder, const void *bytes, size_t size, struct stp_image *out, int *orientation)
+static bool read_pixels(struct decoder *decoder, const void *bytes, size_t size, struct stp_image *out,
+                        int *orientation)
 {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     jpeg_mem_src(jpeg, bytes, size);

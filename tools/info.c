@@ -11,16 +11,15 @@
 static const char help[] =
     "usage: stipple info MODEL [--json]\n"
     "\n"
-    "Shows the inputs, outputs, operators, parameters and metadata of an ONNX file (- for standard input), and for each\n"
-    "convolution the region of its output that is computed, and why. Operators are those that run: after constants are\n"
-    "folded, batch normalisation too.\n"
+    "Shows the inputs, outputs, operators, parameters and metadata of an ONNX file (- for standard input), and for\n"
+    "each convolution the region of its output that is computed, and why. Operators are those that run: after\n"
+    "constants and batch normalisation are folded.\n"
     "\n"
-    "      --json          print one JSON object\n"
-    STP_COMMON_HELP;
+    "      --json          print one JSON object\n" STP_COMMON_HELP;
 
 // The metadata keys of SPEC.md.
-static const char *const keys[] = {"stipple.task", "stipple.image.order", "stipple.image.mean", "stipple.image.std",
-                                   "stipple.image.resize", "stipple.labels"};
+static const char *const keys[] = {"stipple.task",      "stipple.image.order",  "stipple.image.mean",
+                                   "stipple.image.std", "stipple.image.resize", "stipple.labels"};
 
 struct operator_count {
     const char *op, *domain;
@@ -36,8 +35,8 @@ struct summary {
 static void count_node(struct summary *summary, const stp_model_node *node)
 {
     size_t i = 0;
-    while (i < summary->n_operators && (strcmp(summary->operators[i].op, node->op) ||
-                                        strcmp(summary->operators[i].domain, node->domain)))
+    while (i < summary->n_operators &&
+           (strcmp(summary->operators[i].op, node->op) || strcmp(summary->operators[i].domain, node->domain)))
         i++;
     if (i == summary->n_operators)
         summary->operators[summary->n_operators++] = (struct operator_count){.op = node->op, .domain = node->domain};

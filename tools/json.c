@@ -14,7 +14,8 @@ static void *need(void *pointer)
     return pointer;
 }
 
-// Bytes of the UTF-8 character at `text`, 0 if there is none (overlong forms, surrogates and numbers above U+10FFFF are none).
+// Bytes of the UTF-8 character at `text`, 0 if there is none (overlong forms, surrogates and numbers above U+10FFFF are
+// none).
 static size_t character(const unsigned char *text)
 {
     if (text[0] < 0x80)

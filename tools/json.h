@@ -7,7 +7,8 @@
 
 #include <cjson/cJSON.h>
 
-// A new object (array) under `key` of an object, or at the end of an array where `key` is NULL; `parent` NULL: the outermost.
+// A new object (array) under `key` of an object, or at the end of an array where `key` is NULL; `parent` NULL: the
+// outermost.
 cJSON *stp_json_object(cJSON *parent, const char *key);
 cJSON *stp_json_array(cJSON *parent, const char *key);
 // NaN and infinite numbers become null.

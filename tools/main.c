@@ -14,9 +14,7 @@ static const char usage[] =
     "  info MODEL          show what is in a model\n"
     "  run MODEL PHOTO...  run a model on photos or tensors\n"
     "\n"
-    "  -V, --version       print the versions of library, file format and OpenCL\n"
-    STP_COMMON_HELP
-    "\n"
+    "  -V, --version       print the versions of library, file format and OpenCL\n" STP_COMMON_HELP "\n"
     "stipple VERB --help tells more. Environment: STIPPLE_DEVICE (a device, where --device is missing), STIPPLE_LOG\n"
     "(none, error, warn, info or debug: what is told on stderr).\n";
 

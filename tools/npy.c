@@ -187,9 +187,10 @@ bool stp_npy_parse(stp_tensor *out, const void *bytes, size_t size, const char *
     for (size_t i = 0; i < STP_COUNT(types); i++)
         if (!strcmp(header.descr, types[i].descr))
             out->dtype = types[i].dtype;
-    bool ok = out->dtype || stp_error_set(error, "%s holds elements of type %s; float32, int32, int64, bool and uint8 "
-                                          "in little-endian order can be read (numpy: .astype('float32'))", name,
-                                          header.descr);
+    bool ok = out->dtype || stp_error_set(error,
+                                          "%s holds elements of type %s; float32, int32, int64, bool and uint8 "
+                                          "in little-endian order can be read (numpy: .astype('float32'))",
+                                          name, header.descr);
     ok = ok && copy_elements(out, (const unsigned char *)bytes + start, size - start, header.fortran, name, error);
     if (!ok)
         *out = (stp_tensor){0};
@@ -209,8 +210,8 @@ bool stp_npy_write(FILE *file, const stp_tensor *tensor)
         used += snprintf(text + used, sizeof text - (size_t)used, "%" PRId64 ", ", tensor->dims[i]);
     used += snprintf(text + used, sizeof text - (size_t)used, "), }");
     int padded = (HEAD + used + 1 + 63) / 64 * 64 - HEAD; // elements start at a multiple of 64
-    unsigned char head[HEAD] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255),
-                                (unsigned char)(padded >> 8)};
+    unsigned char head[HEAD] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255), (unsigned char)(padded >> 8)};
     fwrite(head, 1, HEAD, file);
     fprintf(file, "%s%*s\n", text, padded - used - 1, "");
     fwrite(tensor->data, stp_dtype_size(tensor->dtype), (size_t)stp_tensor_elements(tensor), file);

@@ -7,8 +7,8 @@
 
 bool stp_npy_is(const void *bytes, size_t size);
 
-// Little-endian float32, int32, int64, bool and uint8, in C or Fortran order (the tensor is always in C order). `name` is for messages.
-// out->data is freed by the caller.
+// Little-endian float32, int32, int64, bool and uint8, in C or Fortran order (the tensor is always in C order). `name`
+// is for messages. out->data is freed by the caller.
 bool stp_npy_parse(stp_tensor *out, const void *bytes, size_t size, const char *name, struct stp_error *error);
 
 // Version 1.0, C order. False if the file cannot take it; errno says why.

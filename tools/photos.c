@@ -79,8 +79,10 @@ static bool check_stems(const struct stp_photos *photos, struct stp_error *error
     for (size_t i = 0; i < photos->count; i++)
         for (size_t j = 0; j < i; j++)
             if (!strcmp(photos->items[i].stem, photos->items[j].stem))
-                return stp_error_set(error, "%s and %s would share one folder of results: their names differ in folder "
-                                     "and extension only", photos->items[j].path, photos->items[i].path);
+                return stp_error_set(error,
+                                     "%s and %s would share one folder of results: their names differ in folder "
+                                     "and extension only",
+                                     photos->items[j].path, photos->items[i].path);
     return true;
 }
 

@@ -76,9 +76,9 @@ struct overlay {
     const struct stp_fit *fit;
     const struct stp_map *maps;
     size_t n_maps;
-    int *columns;    // n_maps × photo width: the map's column under each column of the photo
-    int *last_rows;  // n_maps: the maps' rows that `shares` is of
-    float *shares;   // photo width: how often each place of the present row was sampled
+    int *columns;   // n_maps × photo width: the map's column under each column of the photo
+    int *last_rows; // n_maps: the maps' rows that `shares` is of
+    float *shares;  // photo width: how often each place of the present row was sampled
 };
 
 static bool begin_overlay(struct overlay *out, struct stp_error *error)
@@ -174,8 +174,8 @@ bool stp_picture_heat(FILE *file, const struct stp_image *photo, const struct st
                       size_t n_masks, struct stp_error *error)
 {
     struct overlay overlay = {.photo = photo, .fit = fit, .maps = masks, .n_maps = n_masks};
-    bool ok = begin_overlay(&overlay, error) &&
-              write_png(file, photo->width, photo->height, 3, fill_heat, &overlay, error);
+    bool ok =
+        begin_overlay(&overlay, error) && write_png(file, photo->width, photo->height, 3, fill_heat, &overlay, error);
     end_overlay(&overlay);
     return ok;
 }

@@ -14,8 +14,8 @@ struct stp_map {
 // 8-bit grey at the mask's resolution: 255 where it is 1.
 bool stp_picture_mask(FILE *file, const struct stp_map *mask, struct stp_error *error);
 
-// The photo in grey under the colours of how often each place was sampled: the mean over all masks, black to violet for 0,
-// orange for a half, pale yellow for 1. Each mask is stretched over the input, which is cut back to the photo.
+// The photo in grey under the colours of how often each place was sampled: the mean over all masks, black to violet for
+// 0, orange for a half, pale yellow for 1. Each mask is stretched over the input, which is cut back to the photo.
 bool stp_picture_heat(FILE *file, const struct stp_image *photo, const struct stp_fit *fit, const struct stp_map *masks,
                       size_t n_masks, struct stp_error *error);
 

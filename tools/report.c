@@ -182,7 +182,8 @@ static void print_head(struct stp_run *run, const struct stp_shot *shot)
         stp_put_text(stdout, shot->source->path);
         printf(", %d×%d; ", fit->photo_width, fit->photo_height);
         if (fit->width != fit->padded_width || fit->height != fit->padded_height)
-            printf("resized to %d×%d, padded to %d×%d\n", fit->width, fit->height, fit->padded_width, fit->padded_height);
+            printf("resized to %d×%d, padded to %d×%d\n", fit->width, fit->height, fit->padded_width,
+                   fit->padded_height);
         else
             printf("input %d×%d\n", fit->width, fit->height);
     }
@@ -228,9 +229,10 @@ static void print_costs(const struct stp_run *run, const struct stp_shot *shot)
            macs->interpolation * 1e-9);
     printf("time     load %.1f ms, compile %.1f ms, first run %.1f ms", run->load_ms, shot->compile_ms, shot->first_ms);
     if (shot->warm_ms)
-        printf("; %d warm: least %.1f ms, median %.1f ms", run->runs, shot->warm_ms[0], median(shot->warm_ms, run->runs));
-    printf("\nmemory   %.1f MiB for activations, %.1f MiB for weights\n",
-           (double)shot->stats.arena_bytes / (1 << 20), (double)shot->stats.weight_bytes / (1 << 20));
+        printf("; %d warm: least %.1f ms, median %.1f ms", run->runs, shot->warm_ms[0],
+               median(shot->warm_ms, run->runs));
+    printf("\nmemory   %.1f MiB for activations, %.1f MiB for weights\n", (double)shot->stats.arena_bytes / (1 << 20),
+           (double)shot->stats.weight_bytes / (1 << 20));
 }
 
 static bool print_outputs(struct stp_run *run)

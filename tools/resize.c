@@ -89,7 +89,8 @@ bool stp_resize(float *out, int width, int height, size_t stride, size_t plane, 
     size_t row = (size_t)width * 3, bytes = row * (size_t)photo->height * sizeof(float);
     float *rows = malloc(bytes);
     bool ok = rows || stp_error_set(error, "out of memory: %zu bytes for resizing", bytes);
-    ok = ok && make_direction(&across, photo->width, width, error) && make_direction(&down, photo->height, height, error);
+    ok = ok && make_direction(&across, photo->width, width, error) &&
+         make_direction(&down, photo->height, height, error);
     for (int y = 0; ok && y < photo->height; y++)
         resize_row(rows + (size_t)y * row, width, photo->rgb + (size_t)y * (size_t)photo->width * 3, across.taps);
     for (int y = 0; ok && y < height; y++)

@@ -5,7 +5,8 @@
 
 #include "image.h"
 
-// Writes red, green and blue planes, scaled to 0…1, of `width` × `height` values: rows `stride`, planes `plane` values apart.
+// Writes red, green and blue planes, scaled to 0…1, of `width` × `height` values: rows `stride`, planes `plane` values
+// apart.
 bool stp_resize(float *out, int width, int height, size_t stride, size_t plane, const struct stp_image *photo,
                 struct stp_error *error);
 

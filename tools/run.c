@@ -24,11 +24,9 @@ static const char help[] =
     "  --dense             compute every site: the same answer, without the saving\n"
     "  --exact             keep to the documented order of arithmetic everywhere\n"
     "  --runs N            run N more times and tell the times\n"
-    "  --json              print one JSON object\n"
-    STP_COMMON_HELP
-    "\n"
-    "With several photos each gets a folder below DIR, named after the photo without its extension, and the JSON object\n"
-    "holds a list 'runs' of what one photo would print.\n";
+    "  --json              print one JSON object\n" STP_COMMON_HELP "\n"
+    "With several photos each gets a folder below DIR, named after the photo without its extension, and the JSON\n"
+    "object holds a list 'runs' of what one photo would print.\n";
 
 // Options ------------------------------------------------------------------------------------------------------------
 
@@ -77,11 +75,17 @@ static int set_option(struct stp_run *run, int option, char **argv)
 static int parse_options(struct stp_run *run, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"input", required_argument, NULL, INPUT}, {"output", required_argument, NULL, OUTPUT},
-        {"masks", required_argument, NULL, MASKS}, {"seed", required_argument, NULL, SEED},
-        {"device", required_argument, NULL, DEVICE}, {"dense", no_argument, NULL, DENSE},
-        {"exact", no_argument, NULL, EXACT},       {"runs", required_argument, NULL, RUNS},
-        {"json", no_argument, NULL, JSON},         STP_COMMON_LONG, {0},
+        {"input", required_argument, NULL, INPUT},
+        {"output", required_argument, NULL, OUTPUT},
+        {"masks", required_argument, NULL, MASKS},
+        {"seed", required_argument, NULL, SEED},
+        {"device", required_argument, NULL, DEVICE},
+        {"dense", no_argument, NULL, DENSE},
+        {"exact", no_argument, NULL, EXACT},
+        {"runs", required_argument, NULL, RUNS},
+        {"json", no_argument, NULL, JSON},
+        STP_COMMON_LONG,
+        {0},
     };
     run->inputs = calloc((size_t)argc + 1, sizeof *run->inputs);
     if (!run->inputs) {
@@ -204,8 +208,8 @@ static int load(struct stp_run *run, int argc, char **argv)
 
 static int execute(struct stp_run *run)
 {
-    const stp_session_params params = {.dense = run->dense, .exact = run->exact, .progress = on_progress,
-                                       .progress_user = run->tool};
+    const stp_session_params params = {
+        .dense = run->dense, .exact = run->exact, .progress = on_progress, .progress_user = run->tool};
     if (!succeeded(run, stp_device_open(&run->device, run->tool->context, run->device_name)) ||
         !succeeded(run, stp_session_create(&run->session, run->loaded.model, run->device, &params)) ||
         !stp_feed_set(run))

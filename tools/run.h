@@ -32,7 +32,7 @@ struct stp_run {
     struct stp_loaded loaded;
     double load_ms;
     enum stp_task task;
-    cJSON *labels;                    // an array of strings, or NULL
+    cJSON *labels; // an array of strings, or NULL
     struct stp_fit_rules rules;
     const stp_model_port *photo_port; // the input that the photo feeds; NULL without photos
     stp_device *device;
@@ -47,7 +47,7 @@ struct stp_shot {
     double compile_ms, first_ms;
     double *warm_ms; // run->runs values, ascending, or NULL
     stp_session_stats stats;
-    char *overlay;   // path of the overlay of segments, or NULL
+    char *overlay; // path of the overlay of segments, or NULL
 };
 
 // feed.c. These return -1 to go on, else the exit status, with the sentence said.
@@ -55,8 +55,8 @@ int stp_feed_metadata(struct stp_run *run); // task, labels, image rules
 int stp_feed_read(struct stp_run *run);     // reads --input files, checks that every input gets a value
 bool stp_feed_set(struct stp_run *run);     // sets everything but the photo
 bool stp_feed_photo(struct stp_run *run, struct stp_shot *shot);
-// The seed that counts: --seed, --input seed=, or the model's default; NULL if the model has no input of that name (or its default is
-// not known). `value` has room for one.
+// The seed that counts: --seed, --input seed=, or the model's default; NULL if the model has no input of that name (or
+// its default is not known). `value` has room for one.
 const stp_tensor *stp_feed_seed(const struct stp_run *run, stp_tensor *tensor, int64_t *value);
 const stp_model_port *stp_feed_port(const stp_model *model, const char *name);
 

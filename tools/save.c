@@ -127,7 +127,8 @@ static bool save_mask(struct stp_run *run, struct stp_outbox *box, const char *f
     free(name);
     if (!file)
         return false;
-    struct stp_map map = {.height = (int)mask->height, .width = (int)mask->width,
+    struct stp_map map = {.height = (int)mask->height,
+                          .width = (int)mask->width,
                           .values = mask->data + (size_t)image * (size_t)(mask->height * mask->width)};
     return stp_picture_mask(file, &map, error) && stp_outbox_close(box, error);
 }

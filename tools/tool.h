@@ -52,7 +52,10 @@ void stp_tool_progress_end(struct stp_tool *tool);
 // Options that every verb has, for its getopt_long() tables. With opterr 0 and an option string that starts with ':'.
 #define STP_COMMON_SHORT "hvq"
 #define STP_COMMON_LONG                                                                                                \
-    {"help", no_argument, NULL, 'h'}, {"verbose", no_argument, NULL, 'v'}, {"quiet", no_argument, NULL, 'q'}
+    {"help", no_argument, NULL, 'h'}, {"verbose", no_argument, NULL, 'v'},                                             \
+    {                                                                                                                  \
+        "quiet", no_argument, NULL, 'q'                                                                                \
+    }
 #define STP_COMMON_HELP                                                                                                \
     "  -v, --verbose       tell more on stderr (twice: everything)\n"                                                  \
     "  -q, --quiet         tell errors only\n"                                                                         \
