@@ -3,7 +3,9 @@
 import json
 import os
 import pty
+import signal
 import subprocess
+import time
 import unittest
 
 from command import FLOAT, PROGRAM, ROOT, CommandTest, Image, TensorProto, helper, node, numpy
@@ -456,6 +458,16 @@ class Files(Sampling):
         (self.folder / 'masks' / 'heat.png').mkdir(parents=True)
         self.refused(*run, '--output', 'out', '--masks', 'masks', says='heat.png')
         self.assertEqual(self.below(), sorted(before + ['masks', 'masks/heat.png']))
+
+    def test_interrupted(self):
+        """A signal while files are written: all of them, or none."""
+        run = [PROGRAM, 'run', str(self.identity()), str(self.photo(width=3000, height=2000)), '--output', 'out']
+        with subprocess.Popen(run, cwd=self.folder, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and not any((self.folder / 'out').glob('.stipple-*')):
+                time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+        self.assertEqual(process.returncode, -signal.SIGINT)
+        self.assertEqual(self.below('out'), ['y.npy'])
 
     def test_second_photo_is_corrupt(self):
         first, second = self.photo('in/a.png'), self.photo('in/b.png')

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#define _POSIX_C_SOURCE 200809L
 #include "run.h"
 
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,7 +173,7 @@ static char *shot_folder(const struct stp_run *run, const struct stp_shot *shot,
     return stp_path_join(folder, run->photos.count > 1 ? shot->source->stem : "");
 }
 
-bool stp_save(struct stp_run *run, struct stp_shot *shot)
+static bool save_files(struct stp_run *run, struct stp_shot *shot)
 {
     struct stp_outbox box = {0};
     char *output = run->output ? shot_folder(run, shot, run->output) : NULL;
@@ -183,5 +185,30 @@ bool stp_save(struct stp_run *run, struct stp_shot *shot)
     stp_outbox_discard(&box);
     free(output);
     free(masks);
+    return ok;
+}
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number)
+{
+    caught = number;
+}
+
+// A signal that ends the command waits until the files are in place or removed. Blocking it would not do: drivers have
+// threads of their own, which would take it.
+bool stp_save(struct stp_run *run, struct stp_shot *shot)
+{
+    static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
+    struct sigaction before[STP_COUNT(signals)], during = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&during.sa_mask);
+    caught = 0;
+    for (size_t i = 0; i < STP_COUNT(signals); i++)
+        sigaction(signals[i], &during, before + i);
+    bool ok = save_files(run, shot);
+    for (size_t i = 0; i < STP_COUNT(signals); i++)
+        sigaction(signals[i], before + i, NULL);
+    if (caught)
+        raise(caught);
     return ok;
 }
