@@ -180,7 +180,7 @@ stp_status stp_file_map(struct stp_file *out, stp_context *context, const char *
 {
     static const char empty[1];
     *out = (struct stp_file){.data = empty};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe without a writer would keep us waiting
     struct stat info;
     if (fd < 0 || fstat(fd, &info)) {
         stp_status status = stp_fail(context, STP_ERROR_IO, "cannot open %s: %s", path, strerror(errno));
