@@ -274,6 +274,9 @@ class Run(Sampling):
         self.refused('run', model, 'text.jpg', says='text.jpg is neither a PNG nor a JPEG file')
         (self.folder / 'cut.png').write_bytes(photo.read_bytes()[:500])
         self.refused('run', model, 'cut.png', '--output', 'out', '--masks', 'masks', says='cut.png is corrupt')
+        os.mkfifo(self.folder / 'pipe.png')
+        self.refused('run', model, 'pipe.png', says='pipe.png is not a regular file')
+        self.refused('run', model, '--input', 'x=pipe.png', says='pipe.png is not a regular file')
         (self.folder / 'empty').mkdir()
         self.refused('run', model, 'empty', says='folder empty holds no PNG or JPEG file')
         large = self.model('large.onnx', [node('Conv', ['x', 'w'], ['y'], name='window')],
