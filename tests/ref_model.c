@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ref_model MODEL IN_DIR OUT_DIR: runs an ONNX file with the C reference. Reads the input NAME from IN_DIR/NAME.pb (a TensorProto;
-// without that file the input's default stands in) and writes the output NAME to OUT_DIR/NAME.npy.
+// ref_model MODEL IN_DIR OUT_DIR: runs an ONNX file with the C reference. Reads the input NAME from IN_DIR/NAME.pb (a
+// TensorProto; without that file the input's default stands in) and writes the output NAME to OUT_DIR/NAME.npy.
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -31,7 +31,8 @@ static stp_status write_npy(stp_context *context, const char *folder, const char
     int used = 0;
     for (int i = 0; i < tensor->rank; i++)
         used += snprintf(shape + used, sizeof shape - (size_t)used, "%lld,", (long long)tensor->dims[i]);
-    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }\n", types[tensor->dtype], shape);
+    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }\n",
+             types[tensor->dtype], shape);
     unsigned length = (unsigned)strlen(header);
     const unsigned char prefix[] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, length & 255, length >> 8 & 255};
     snprintf(path, sizeof path, "%s/%s.npy", folder, name);
@@ -39,8 +40,8 @@ static stp_status write_npy(stp_context *context, const char *folder, const char
     if (!file)
         return stp_fail(context, STP_ERROR_IO, "cannot create %s", path);
     size_t bytes = stp_tensor_bytes(tensor);
-    bool written = fwrite(prefix, 1, sizeof prefix, file) == sizeof prefix && fwrite(header, 1, length, file) == length &&
-                   fwrite(tensor->data, 1, bytes, file) == bytes;
+    bool written = fwrite(prefix, 1, sizeof prefix, file) == sizeof prefix &&
+                   fwrite(header, 1, length, file) == length && fwrite(tensor->data, 1, bytes, file) == bytes;
     if (fclose(file) || !written)
         return stp_fail(context, STP_ERROR_IO, "cannot write %s", path);
     return STP_OK;

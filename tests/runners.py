@@ -26,11 +26,13 @@ CODES = {numpy.dtype(dtype): code for code, dtype in DTYPES.items()}
 class Case:
     """A model with inputs. What is expected: `want` (a dict of arrays), an error whose text holds all of `error`, or what ONNX Runtime gives.
 
-    `tolerance` is relative to the largest magnitude of an output; 0: equal, where all NaNs are equal and so are the zeros."""
+    `tolerance` is relative to `scale`, or without it to the largest magnitude of an output; 0: equal, where all NaNs are equal and so
+    are the zeros."""
 
-    def __init__(self, name, nodes, inputs, outputs, opset, constants=None, free=False, want=None, error=None, tolerance=0.0):
+    def __init__(self, name, nodes, inputs, outputs, opset, constants=None, free=False, want=None, error=None, tolerance=0.0,
+                 scale=None):
         inputs = {key: numpy.asarray(value) for key, value in inputs.items()}
-        self.name, self.inputs, self.want, self.error, self.tolerance = name, inputs, want, error, tolerance
+        self.name, self.inputs, self.want, self.error, self.tolerance, self.scale = name, inputs, want, error, tolerance, scale
         graph = helper.make_graph(
             nodes, 'case',
             [helper.make_tensor_value_info(key, TYPES[CODES[value.dtype]],
@@ -101,7 +103,7 @@ class Command(Reference):
         return [self.program, 'run', str(model), *given, '--output', str(output), *self.options]
 
 
-def check_equal(test, key, got, want, tolerance):
+def check_equal(test, key, got, want, tolerance, scale=None):
     """All that can differ between two arrays; says where the worst difference is."""
     want = numpy.asarray(want)
     test.assertEqual((got.dtype, got.shape), (want.dtype, want.shape), key)
@@ -110,7 +112,7 @@ def check_equal(test, key, got, want, tolerance):
     else:
         test.assertTrue(numpy.array_equal(numpy.isnan(got), numpy.isnan(want)), f'{key}: NaN at other places')
         finite = numpy.abs(want[numpy.isfinite(want)])
-        limit = tolerance * (finite.max() if finite.size else 0)
+        limit = tolerance * (scale or (finite.max() if finite.size else 0))
         with numpy.errstate(invalid='ignore'):
             wrong = ~((got == want) | (numpy.abs(got - want) <= limit) | numpy.isnan(want))
     if numpy.any(wrong):
@@ -129,4 +131,4 @@ def check_case(test, runner, case):
     want = case.expected()
     got = runner.run(case)
     for key, value in want.items():
-        check_equal(test, key, got[key], value, case.tolerance)
+        check_equal(test, key, got[key], value, case.tolerance, case.scale)

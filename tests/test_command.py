@@ -493,7 +493,7 @@ class Manual(CommandTest):
                     self.assertIn(word, completion)
 
     def test_completion(self):
-        script = f'''. {ROOT}/tools/stipple.bash
+        script = f'''. '{ROOT}/tools/stipple.bash'
             complete_words() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _stipple; echo "${{COMPREPLY[*]}}"; }}
             complete_words stipple d; complete_words stipple run --se; complete_words stipple run x --device g
             complete_words stipple info --j; complete_words stipple --ver; complete_words stipple run pho'''

@@ -15,7 +15,7 @@
 #include "ops/registry.h"
 #include "ref/run.h"
 
-// A graph under construction ---------------------------------------------------------------------------------------------
+// A graph under construction ------------------------------------------------------------------------------------------
 
 static stp_context *context;
 static struct stp_graph *graph;
@@ -75,7 +75,8 @@ static void output(struct stp_value *value)
 }
 
 // A node of up to three inputs with one output of its own name.
-static struct stp_value *add(const char *type, const char *name, struct stp_value *a, struct stp_value *b, struct stp_value *c)
+static struct stp_value *add(const char *type, const char *name, struct stp_value *a, struct stp_value *b,
+                             struct stp_value *c)
 {
     int count = c ? 3 : b ? 2 : 1;
     struct stp_node *node = stp_graph_add_node(graph, count, 1);
@@ -125,7 +126,7 @@ static stp_status infer(const stp_tensor *inputs)
     return stp_graph_infer(graph, &graph->arena, inputs, tensors);
 }
 
-// Registry ---------------------------------------------------------------------------------------------------------------
+// Registry ------------------------------------------------------------------------------------------------------------
 
 static void operators_are_complete(void **state)
 {
@@ -141,7 +142,7 @@ static void operators_are_complete(void **state)
     assert_null(stp_op_find("", "Sample"));
 }
 
-// Shape inference --------------------------------------------------------------------------------------------------------
+// Shape inference -----------------------------------------------------------------------------------------------------
 
 // Reshape(x, Concat(n, [-1]) · [1, 1]) with n an input known on the host
 static void shape_arithmetic_is_done_on_the_host(void **state)
@@ -201,7 +202,8 @@ static void overflowing_sizes_name_the_node(void **state)
     assert_ok(stp_graph_check(graph));
     const int64_t large = INT64_C(1) << 31;
     stp_tensor inputs[] = {stp_tensor_make(STP_F32, DIMS(large, 1)), stp_tensor_make(STP_F32, DIMS(1, large))};
-    assert_error(infer(inputs), STP_ERROR_INVALID_MODEL, "Add 'sum': the size of output 0 (2147483648×2147483648) overflows");
+    assert_error(infer(inputs), STP_ERROR_INVALID_MODEL,
+                 "Add 'sum': the size of output 0 (2147483648×2147483648) overflows");
     // A size of 0 hides no overflow.
     inputs[0] = stp_tensor_make(STP_F32, DIMS(0, INT64_MAX));
     inputs[1] = stp_tensor_make(STP_F32, DIMS(1, 1));
@@ -219,7 +221,8 @@ static void large_and_float_values_stay_unknown(void **state)
     struct stp_value *small = constant("small", STP_F32, DIMS(3), unaligned);
     struct stp_value *mask = constant("mask", STP_F32, DIMS(1, 1, 1, 3), unaligned);
     struct stp_value *sum = add("Add", "sum", big, big, NULL), *twice = add("Add", "twice", small, small, NULL);
-    struct stp_value *product = add("Mul", "product", mask, small, NULL), *less = add("Less", "less", mask, small, NULL);
+    struct stp_value *product = add("Mul", "product", mask, small, NULL);
+    struct stp_value *less = add("Less", "less", mask, small, NULL);
     assert_ok(stp_graph_check(graph));
     assert_ok(infer(NULL));
     assert_null(tensors[big->id].data);
@@ -230,7 +233,7 @@ static void large_and_float_values_stay_unknown(void **state)
     assert_true(((const float *)tensors[twice->id].data)[2] == 4);
 }
 
-// Folding ----------------------------------------------------------------------------------------------------------------
+// Folding -------------------------------------------------------------------------------------------------------------
 
 static void constants_fold(void **state)
 {
@@ -284,7 +287,8 @@ static void shapes_of_constants_must_fit(void **state)
     static const float data[6];
     add("Add", "sum", constant("a", STP_F32, DIMS(2), data), constant("b", STP_F32, DIMS(3), data), NULL);
     assert_ok(stp_graph_check(graph));
-    assert_error(stp_graph_fold(graph), STP_ERROR_INVALID_MODEL, "Add 'sum': inputs 'a' (2) and 'b' (3) do not broadcast");
+    assert_error(stp_graph_fold(graph), STP_ERROR_INVALID_MODEL,
+                 "Add 'sum': inputs 'a' (2) and 'b' (3) do not broadcast");
 }
 
 // A file of 1 KB with a chain of broadcasts must not fill the memory.
@@ -301,7 +305,7 @@ static void folding_is_bounded(void **state)
     assert_int_equal(graph->n_nodes, 2);
 }
 
-// Runner -----------------------------------------------------------------------------------------------------------------
+// Runner --------------------------------------------------------------------------------------------------------------
 
 static void note(void *user, const struct stp_value *value, const stp_tensor *tensor)
 {
@@ -359,7 +363,8 @@ static void mul_by_a_mask_selects(void **state)
     assert_ok(stp_graph_check(graph));
     assert_ok(stp_graph_find_masks(graph));
     float data[] = {NAN, INFINITY, -1, -3}, where[] = {0, -1, 0, 1};
-    stp_tensor inputs[] = {stp_tensor_make(STP_F32, DIMS(1, 1, 1, 4)), stp_tensor_make(STP_F32, DIMS(1, 1, 1, 4))}, outputs[2];
+    stp_tensor inputs[] = {stp_tensor_make(STP_F32, DIMS(1, 1, 1, 4)), stp_tensor_make(STP_F32, DIMS(1, 1, 1, 4))};
+    stp_tensor outputs[2];
     inputs[0].data = data;
     inputs[1].data = where;
     assert_ok(stp_ref_run(graph, inputs, outputs, NULL, NULL));

@@ -14,14 +14,37 @@ static size_t group_limit(const struct stp_limits *limits, size_t wanted)
     return wanted;
 }
 
+static size_t most_groups(const struct stp_limits *limits)
+{
+    return limits->compute_units * (size_t)(limits->is_cpu ? CPU_GROUPS_PER_UNIT : GPU_GROUPS_PER_UNIT);
+}
+
 struct stp_worksize stp_worksize_stride(const struct stp_limits *limits, int64_t items)
 {
     struct stp_worksize size = {.local = limits->is_cpu ? 1 : group_limit(limits, GPU_GROUP)};
-    size_t most = limits->compute_units * (size_t)(limits->is_cpu ? CPU_GROUPS_PER_UNIT : GPU_GROUPS_PER_UNIT);
     int64_t groups = stp_div_up(items, (int64_t)size.local);
-    groups = stp_max64(1, stp_min64(groups, (int64_t)most));
+    groups = stp_max64(1, stp_min64(groups, (int64_t)most_groups(limits)));
     size.global = (size_t)groups * size.local;
     return size;
+}
+
+int stp_worksize_vector(const struct stp_limits *limits)
+{
+    return limits->vector_width >= 16 ? 16 : limits->is_cpu ? 8 : 4;
+}
+
+struct stp_rows_size stp_worksize_rows(const struct stp_limits *limits, int64_t rows, int64_t columns)
+{
+    size_t group = limits->is_cpu ? 1 : group_limit(limits, GPU_GROUP), across = 1;
+    int64_t vectors = stp_div_up(columns, stp_worksize_vector(limits));
+    while (across < group && (int64_t)across < vectors)
+        across *= 2;
+    size_t down = group / across < limits->max_work_item[1] ? group / across : limits->max_work_item[1];
+    // A CPU's core takes a run of memory at a time, a GPU's neighbouring work-items take neighbouring elements.
+    int block = limits->is_cpu ? (int)stp_max64(1, 4096 / stp_max64(1, columns)) : 1;
+    int64_t groups = stp_div_up(stp_div_up(rows, block), (int64_t)down);
+    groups = stp_max64(1, stp_min64(groups, (int64_t)most_groups(limits)));
+    return (struct stp_rows_size){{across, (size_t)groups * down}, {across, down}, block};
 }
 
 int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites)

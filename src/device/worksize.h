@@ -12,6 +12,16 @@ struct stp_worksize {
 // For a kernel that strides over `items` independent pieces (at least 1 work-item).
 struct stp_worksize stp_worksize_stride(const struct stp_limits *limits, int64_t items);
 
+// For a kernel that strides over rows of elements, two-dimensional: the columns in vectors first, then blocks of `block` rows.
+struct stp_rows_size {
+    size_t global[2], local[2];
+    int block;
+};
+struct stp_rows_size stp_worksize_rows(const struct stp_limits *limits, int64_t rows, int64_t columns);
+
+// Floats in the vectors of kernels that stream through memory.
+int stp_worksize_vector(const struct stp_limits *limits);
+
 // Number of pieces into which a scan over `sites` is cut, one work-item each; every piece reads all pieces' counts.
 int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites);
 

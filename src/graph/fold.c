@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Constant folding: a node whose inputs are all constants is evaluated by the reference, and its outputs become constants.
+// Constant folding: a node whose inputs are all constants is evaluated by the reference; its outputs become constants.
 #include <stdlib.h>
 
 #include "graph/infer.h"
@@ -7,8 +7,8 @@
 #include "graph/passes.h"
 #include "ref/ref.h"
 
-// What a node may make, and all nodes together: a small file must not fill the memory. Decided from the file alone. Nodes beyond it
-// stay and run on the device.
+// What a node may make, and all nodes together: a small file must not fill the memory. Decided from the file alone. Nodes
+// beyond it stay and run on the device.
 enum { NODE_BYTES = 64 << 20, TOTAL_BYTES = 256 << 20 };
 
 struct folder {

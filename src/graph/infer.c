@@ -13,7 +13,8 @@ static bool size_fits(const stp_tensor *tensor)
     return (uint64_t)bytes <= PTRDIFF_MAX;
 }
 
-stp_status stp_node_shape(stp_context *context, const struct stp_node *node, const stp_tensor *const *in, stp_tensor *out)
+stp_status stp_node_shape(stp_context *context, const struct stp_node *node, const stp_tensor *const *in,
+                          stp_tensor *out)
 {
     memset(out, 0, (size_t)node->n_outputs * sizeof *out);
     STP_TRY(node->op->shape(context, node, in, out));
@@ -81,8 +82,8 @@ static stp_status infer_input(const struct stp_graph *graph, const struct stp_va
         return stp_fail(graph->context, STP_ERROR_INVALID_ARGUMENT, "input '%s' has the shape %s; the model wants %s",
                         value->name, have, stp_shape_text(want, sizeof want, value->rank, value->dims));
     if (given->rank < 0 || given->rank > STP_MAX_RANK || !size_fits(given))
-        return stp_fail(graph->context, STP_ERROR_INVALID_ARGUMENT, "the size of input '%s' (%s) overflows", value->name,
-                        have);
+        return stp_fail(graph->context, STP_ERROR_INVALID_ARGUMENT, "the size of input '%s' (%s) overflows",
+                        value->name, have);
     return STP_OK;
 }
 
@@ -119,7 +120,8 @@ static stp_status infer_node(const struct stp_graph *graph, struct stp_arena *ar
     return STP_OK;
 }
 
-stp_status stp_graph_infer(const struct stp_graph *graph, struct stp_arena *arena, const stp_tensor *inputs, stp_tensor *out)
+stp_status stp_graph_infer(const struct stp_graph *graph, struct stp_arena *arena, const stp_tensor *inputs,
+                           stp_tensor *out)
 {
     int n_in, n_out;
     stp_graph_widest(graph, &n_in, &n_out);

@@ -11,9 +11,8 @@
 static stp_status lower_part(struct stp_plan *plan, const struct stp_node *node, const struct stp_place *part,
                              const struct stp_place *whole, int axis, int64_t start, bool join)
 {
-    struct stp_box box = stp_box_of(join ? whole : part, "COPY");
+    struct stp_box box = stp_box_of(join ? whole : part, STP_BOX_COPY);
     struct stp_box_operand *from = stp_box_operand(&box, join ? part : whole), *cut = join ? &box.out : from;
-    box.out.moved = from->moved = true;
     memcpy(box.dims, part->dims, sizeof box.dims);
     stp_place_strides(join ? part : whole, from->strides);
     cut->start = start * cut->strides[axis];
@@ -98,11 +97,12 @@ static stp_status split_attributes(stp_context *context, const struct stp_node *
     STP_TRY(stp_attr_int(context, node, "axis", 0, &params->axis));
     if (node->version < 13) {
         if (sizes_input)
-            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "opset %d takes one input only", node->version);
+            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "opset %d takes one input only",
+                                 node->version);
         STP_TRY(stp_attr_ints(context, node, "split", &params->sizes, &count));
         if (stp_attr_find(node, "split") && count != (size_t)node->n_outputs)
-            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "attribute 'split' has %zu sizes for %d outputs", count,
-                                 node->n_outputs);
+            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                                 "attribute 'split' has %zu sizes for %d outputs", count, node->n_outputs);
         return STP_OK;
     }
     params->last_smaller = node->version >= 18;
@@ -113,8 +113,9 @@ static stp_status split_attributes(stp_context *context, const struct stp_node *
         return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
                              "opset %d wants either the input 'split' or the attribute 'num_outputs'", node->version);
     if (parts && parts != node->n_outputs)
-        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "attribute 'num_outputs' is %lld, but it has %d outputs",
-                             (long long)parts, node->n_outputs);
+        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                             "attribute 'num_outputs' is %lld, but it has %d outputs", (long long)parts,
+                             node->n_outputs);
     return STP_OK;
 }
 
@@ -131,14 +132,16 @@ static stp_status check_split(struct stp_graph *graph, struct stp_node *node)
 }
 
 // The size of every output along the axis of `size` elements, in out[i].dims[axis].
-static stp_status split_equally(stp_context *context, const struct stp_node *node, int axis, int64_t size, stp_tensor *out)
+static stp_status split_equally(stp_context *context, const struct stp_node *node, int axis, int64_t size,
+                                stp_tensor *out)
 {
     const struct stp_split_params *params = node->params;
     int64_t n = node->n_outputs;
     int64_t part = stp_div_up(size, n), last = size - part * (n - 1);
     if (last < 0 || (last != part && !params->last_smaller))
-        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "%lld elements along axis %d of '%s' do not make %lld parts",
-                             (long long)size, axis, node->inputs[0]->name, (long long)n);
+        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                             "%lld elements along axis %d of '%s' do not make %lld parts", (long long)size, axis,
+                             node->inputs[0]->name, (long long)n);
     for (int i = 0; i < n; i++)
         out[i].dims[axis] = i < n - 1 ? part : last;
     return STP_OK;
@@ -156,8 +159,8 @@ static stp_status split_by_sizes(stp_context *context, const struct stp_node *no
     }
     if (!fits || left)
         return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
-                             "the split sizes do not add up to the %lld elements along axis %d of '%s'", (long long)size, axis,
-                             node->inputs[0]->name);
+                             "the split sizes do not add up to the %lld elements along axis %d of '%s'",
+                             (long long)size, axis, node->inputs[0]->name);
     return STP_OK;
 }
 
@@ -176,8 +179,9 @@ static stp_status shape_split(stp_context *context, const struct stp_node *node,
     if (!sizes)
         return split_equally(context, node, axis, size, out);
     if (sizes->rank != 1 || sizes->dims[0] != node->n_outputs)
-        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "input '%s' must hold one size for each of %d outputs",
-                             node->inputs[1]->name, node->n_outputs);
+        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                             "input '%s' must hold one size for each of %d outputs", node->inputs[1]->name,
+                             node->n_outputs);
     if (!sizes->data)
         return stp_fail_node(context, STP_ERROR_UNSUPPORTED, node, "split sizes '%s': a shape that depends on data",
                              node->inputs[1]->name);

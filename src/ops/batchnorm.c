@@ -105,7 +105,7 @@ static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
     const struct stp_batchnorm_params *params = node->params;
     const struct stp_place *x = stp_plan_place(plan, node->inputs[0]), *y = stp_plan_place(plan, node->outputs[0]);
     struct stp_place scale = channel_place(plan, x, params->scale), shift = channel_place(plan, x, params->shift);
-    struct stp_box box = stp_box_of(y, "FMA");
+    struct stp_box box = stp_box_of(y, STP_BOX_FMA);
     stp_box_operand(&box, x);
     stp_box_operand(&box, &scale);
     stp_box_operand(&box, &shift);

@@ -49,7 +49,8 @@ static stp_status check(struct stp_graph *graph, struct stp_node *node, enum stp
         STP_TRY(stp_attr_flag(graph->context, node, "broadcast", false, &broadcast));
         if (broadcast)
             return stp_fail_node(graph->context, STP_ERROR_UNSUPPORTED, node,
-                                 "attribute 'broadcast' of opset %d is not supported; convert the model to opset 7 or later",
+                                 "attribute 'broadcast' of opset %d is not supported; convert the model to opset 7 or "
+                                 "later",
                                  node->version);
     }
     stp_set_type(node, kind >= STP_BINARY_AND ? STP_BOOL : node->inputs[0]->dtype);
@@ -72,20 +73,20 @@ static stp_status shape(stp_context *context, const struct stp_node *node, const
     return stp_broadcast(context, node, in, 0, node->n_inputs, &out[0]);
 }
 
-static const char *const kernel_functions[] = {
-    [STP_BINARY_ADD] = "ADD",
-    [STP_BINARY_SUB] = "SUB",
-    [STP_BINARY_MUL] = "MUL",
-    [STP_BINARY_DIV] = "DIV",
-    [STP_BINARY_MIN] = "MIN",
-    [STP_BINARY_MAX] = "MAX",
-    [STP_BINARY_AND] = "AND",
-    [STP_BINARY_OR] = "OR",
-    [STP_BINARY_EQUAL] = "EQUAL",
-    [STP_BINARY_GREATER] = "GREATER",
-    [STP_BINARY_LESS] = "LESS",
-    [STP_BINARY_GREATER_OR_EQUAL] = "GREATER_OR_EQUAL",
-    [STP_BINARY_LESS_OR_EQUAL] = "LESS_OR_EQUAL",
+static const enum stp_box_function functions[] = {
+    [STP_BINARY_ADD] = STP_BOX_ADD,
+    [STP_BINARY_SUB] = STP_BOX_SUB,
+    [STP_BINARY_MUL] = STP_BOX_MUL,
+    [STP_BINARY_DIV] = STP_BOX_DIV,
+    [STP_BINARY_MIN] = STP_BOX_MIN,
+    [STP_BINARY_MAX] = STP_BOX_MAX,
+    [STP_BINARY_AND] = STP_BOX_AND,
+    [STP_BINARY_OR] = STP_BOX_OR,
+    [STP_BINARY_EQUAL] = STP_BOX_EQUAL,
+    [STP_BINARY_GREATER] = STP_BOX_GREATER,
+    [STP_BINARY_LESS] = STP_BOX_LESS,
+    [STP_BINARY_GREATER_OR_EQUAL] = STP_BOX_GREATER_OR_EQUAL,
+    [STP_BINARY_LESS_OR_EQUAL] = STP_BOX_LESS_OR_EQUAL,
 };
 
 // Min and Max of many go from left to right, over temporary results that lie as the output does.
@@ -100,7 +101,7 @@ static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
     size_t bytes = stp_tensor_bytes(stp_plan_tensor(plan, node->outputs[0]));
     int so_far = -1;
     for (int i = 1; i < node->n_inputs; i++) {
-        struct stp_box box = stp_box_of(y, kernel_functions[params->kind]);
+        struct stp_box box = stp_box_of(y, functions[params->kind]);
         struct stp_box_operand *a = stp_box_operand(&box, i == 1 ? stp_plan_place(plan, node->inputs[0]) : y);
         stp_box_operand(&box, stp_plan_place(plan, node->inputs[i]));
         if (i > 1)
@@ -115,8 +116,10 @@ static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
 // The product with a mask, which comes last so that x may lie in the rows of the mask's list.
 static stp_status lower_masked(struct stp_plan *plan, const struct stp_node *node, int x, int mask)
 {
-    struct stp_box box = stp_box_of(stp_plan_place(plan, node->outputs[0]), "SELECT_OR_ZERO");
-    box.out.moved = stp_box_operand(&box, stp_plan_place(plan, node->inputs[x]))->moved = true;
+    const struct stp_place zero = {.slot = stp_plan_zeros(plan, 1), .dtype = STP_F32, .rows = {.all = true, .list = -1}};
+    struct stp_box box = stp_box_of(stp_plan_place(plan, node->outputs[0]), STP_BOX_SELECT);
+    stp_box_operand(&box, stp_plan_place(plan, node->inputs[x]));
+    stp_box_operand(&box, &zero);
     stp_box_operand(&box, stp_plan_place(plan, node->inputs[mask]));
     return stp_box_lower(plan, node, &box);
 }

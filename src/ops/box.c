@@ -3,13 +3,16 @@
 
 #include <stdio.h>
 
+#include "device/worksize.h"
 #include "graph/op.h"
 
 // Building -----------------------------------------------------------------------------------------------------------
 
+// Storage order of rank 4.
+static const int nhwc[] = {0, 2, 3, 1};
+
 void stp_place_strides(const struct stp_place *place, int64_t *strides)
 {
-    static const int nhwc[] = {0, 2, 3, 1};
     int64_t step = 1;
     for (int i = place->rank - 1; i >= 0; i--) {
         strides[place->rank == 4 ? nhwc[i] : i] = step;
@@ -17,7 +20,7 @@ void stp_place_strides(const struct stp_place *place, int64_t *strides)
     }
 }
 
-struct stp_box stp_box_of(const struct stp_place *out, const char *function)
+struct stp_box stp_box_of(const struct stp_place *out, enum stp_box_function function)
 {
     struct stp_box box = {.function = function, .rank = out->rank, .out = {.place = out, .slot = out->slot}};
     memcpy(box.dims, out->dims, sizeof box.dims);
@@ -38,188 +41,154 @@ struct stp_box_operand *stp_box_operand(struct stp_box *box, const struct stp_pl
     return operand;
 }
 
-// Options ------------------------------------------------------------------------------------------------------------
+// Axes ---------------------------------------------------------------------------------------------------------------
 
-static const char *type_name(const struct stp_box_operand *operand)
-{
-    switch (operand->place->dtype) {
-    case STP_F32: return operand->moved ? "int" : "float";
-    case STP_I32: return "int";
-    case STP_I64: return "long";
-    default: return "uchar";
-    }
-}
+enum { OPERANDS = 4, OUT = 3 }; // a, b, c and the output
 
-// The i-th operand; those that the function does not take are the first one again.
-static const struct stp_box_operand *operand_of(const struct stp_box *box, int i)
-{
-    return i < box->n ? &box->in[i] : &box->in[0];
-}
-
-static int block_size(struct stp_plan *plan)
-{
-    // A CPU's core takes a run of memory at a time, a GPU's neighbouring work-items take neighbouring elements.
-    return stp_plan_device(plan)->limits.is_cpu ? 256 : 1;
-}
-
-static int write_options(char *text, size_t size, struct stp_plan *plan, const struct stp_box *box, int rank)
-{
-    const char *a = type_name(operand_of(box, 0));
-    const char *twin = !strcmp(a, "int") ? " -DUT=uint" : !strcmp(a, "long") ? " -DUT=ulong" : "";
-    return snprintf(text, size, "-DTA=%s -DTB=%s -DTC=%s -DTO=%s%s -DF=%s -DRANK=%d -DBLOCK=%d", a,
-                    type_name(operand_of(box, 1)), type_name(operand_of(box, 2)), type_name(&box->out), twin,
-                    box->function, rank, block_size(plan));
-}
-
-static void add_slots(struct stp_step *step, const struct stp_box *box)
-{
-    for (int i = 0; i < 3; i++)
-        stp_step_read(step, operand_of(box, i)->slot);
-    stp_step_write(step, box->out.slot);
-}
-
-// Box ----------------------------------------------------------------------------------------------------------------
-
-// A box with its axes in storage order, as few as do.
-struct merged {
+// A box with its axes in storage order, as few as do; the last one is the columns.
+struct axes {
     int rank;
     int64_t dims[STP_MAX_RANK];
-    int64_t strides[4][STP_MAX_RANK]; // of the operands and the output
+    int64_t strides[OPERANDS][STP_MAX_RANK];
+    int64_t run; // 0, or what the columns were before they were cut: the axis before the last counts the pieces
 };
 
-// Appends an axis; one that continues the axis before it, for all operands, becomes part of it.
-static void merge_axis(struct merged *m, int64_t size, const int64_t *strides)
+static const struct stp_box_operand *operand_of(const struct stp_box *box, int i)
 {
-    if (size == 1)
-        return;
-    bool joins = m->rank > 0;
-    for (int i = 0; i < 4; i++)
-        joins = joins && m->strides[i][m->rank - 1] == strides[i] * size;
-    int axis = joins ? m->rank - 1 : m->rank++;
-    m->dims[axis] = joins ? m->dims[axis] * size : size;
-    for (int i = 0; i < 4; i++)
-        m->strides[i][axis] = strides[i];
+    return i == OUT ? &box->out : &box->in[i];
 }
 
-static struct merged merge(const struct stp_box *box)
+// An axis that continues the axis before it, for all operands, becomes part of it.
+static void append_axis(struct axes *axes, int64_t size, const int64_t *strides, bool may_join)
 {
-    static const int nhwc[] = {0, 2, 3, 1};
-    struct merged m = {0}, padded = {0};
+    bool joins = may_join && axes->rank > 0;
+    for (int i = 0; i < OPERANDS; i++)
+        joins = joins && axes->strides[i][axes->rank - 1] == strides[i] * size;
+    int axis = joins ? axes->rank - 1 : axes->rank++;
+    axes->dims[axis] = joins ? axes->dims[axis] * size : size;
+    for (int i = 0; i < OPERANDS; i++)
+        axes->strides[i][axis] = strides[i];
+}
+
+// `packed`: the rows are sites, so the channels stay by themselves.
+static struct axes find_axes(const struct stp_box *box, bool packed)
+{
+    struct axes axes = {0};
     for (int i = 0; i < box->rank; i++) {
         int axis = box->rank == 4 ? nhwc[i] : i;
-        merge_axis(&m, box->dims[axis],
-                   (const int64_t[]){operand_of(box, 0)->strides[axis], operand_of(box, 1)->strides[axis],
-                                     operand_of(box, 2)->strides[axis], box->out.strides[axis]});
+        bool channels = packed && i == box->rank - 1;
+        int64_t strides[OPERANDS];
+        for (int o = 0; o < OPERANDS; o++)
+            strides[o] = operand_of(box, o)->strides[axis];
+        if (box->dims[axis] != 1 || channels)
+            append_axis(&axes, box->dims[axis], strides, !channels);
     }
-    padded.rank = m.rank <= 2 ? 2 : m.rank <= 4 ? 4 : 8;
-    int pad = padded.rank - m.rank;
-    for (int axis = 0; axis < padded.rank; axis++) {
-        padded.dims[axis] = axis < pad ? 1 : m.dims[axis - pad];
-        for (int i = 0; i < 4; i++)
-            padded.strides[i][axis] = axis < pad ? 0 : m.strides[i][axis - pad];
+    if (axes.rank == 0)
+        append_axis(&axes, 1, (const int64_t[OPERANDS]){0}, false);
+    return axes;
+}
+
+// Cuts long columns into pieces, so that there are rows to share out.
+static void cut_columns(struct axes *axes)
+{
+    const int64_t most = 1024;
+    int last = axes->rank - 1;
+    if (axes->dims[last] <= most || axes->rank == STP_MAX_RANK)
+        return;
+    axes->run = axes->dims[last];
+    axes->dims[last] = stp_div_up(axes->run, most);
+    axes->dims[axes->rank] = most;
+    for (int i = 0; i < OPERANDS; i++) {
+        axes->strides[i][axes->rank] = axes->strides[i][last];
+        axes->strides[i][last] *= most;
     }
-    return padded;
+    axes->rank++;
 }
 
-static void add_ints(struct stp_step *step, struct stp_plan *plan, const struct stp_node *node, const int64_t *values, int count)
+// Steps --------------------------------------------------------------------------------------------------------------
+
+// Bits of the kernel's flags
+enum { A_ROWS = 1, A_INVERSE = 8 }; // those of b and c follow that of a
+
+static int type_number(const struct stp_place *place)
 {
-    int32_t narrow[8];
-    for (int i = 0; i < count; i++)
-        narrow[i] = stp_plan_i32(plan, node, values[i]);
-    stp_step_ints(step, narrow, count);
+    return place->dtype == STP_F32 ? 1 : place->dtype == STP_I32 ? 2 : place->dtype == STP_I64 ? 3 : 4;
 }
 
-static void lower_box(struct stp_plan *plan, const struct stp_node *node, const struct stp_box *box)
+// The columns to s7, the axes before them to s0 …, fastest first.
+static void add_axes(struct stp_step *step, struct stp_plan *plan, const struct stp_node *node, const struct axes *axes,
+                     const int64_t *values, int beyond)
 {
-    static const char *const steps[] = {"AS", "BS", "CS", "OS"};
-    struct merged m = merge(box);
-    char options[256];
-    int used = write_options(options, sizeof options, plan, box, m.rank);
-    for (int i = 0; i < 4; i++) {
-        int64_t stride = m.strides[i][m.rank - 1];
-        if (stride == 0 || stride == 1)
-            used += snprintf(options + used, sizeof options - (size_t)used, " -D%s=%d", steps[i], (int)stride);
+    int32_t numbers[8];
+    for (int i = 0; i < 7; i++)
+        numbers[i] = i < axes->rank - 1 ? stp_plan_i32(plan, node, values[axes->rank - 2 - i]) : beyond;
+    numbers[7] = stp_plan_i32(plan, node, values[axes->rank - 1]);
+    stp_step_ints(step, numbers, 8);
+}
+
+// −1: an operand lies in rows that the kernel cannot find.
+static int find_flags(const struct stp_box *box)
+{
+    int flags = 0;
+    for (int i = 0; i < box->n; i++) {
+        const struct stp_rows *rows = &box->in[i].place->rows;
+        if (rows->all)
+            continue;
+        if (rows->list == box->out.place->rows.list)
+            flags |= A_ROWS << i;
+        else if (i == 0 && box->function == STP_BOX_SELECT)
+            flags |= A_INVERSE;
+        else
+            return -1;
     }
-    struct stp_step *step = stp_plan_step(plan, node, "box", options, "box");
-    add_slots(step, box);
-    add_ints(step, plan, node, m.dims, m.rank);
-    for (int i = 0; i < 4; i++)
-        add_ints(step, plan, node, m.strides[i], m.rank);
-    add_ints(step, plan, node,
-             (const int64_t[]){operand_of(box, 0)->start, operand_of(box, 1)->start, operand_of(box, 2)->start, box->out.start}, 4);
-    int64_t items = stp_div_up(m.dims[m.rank - 1], block_size(plan));
-    for (int i = 0; i < m.rank - 1; i++)
-        items *= m.dims[i];
-    stp_step_int(step, stp_plan_i32(plan, node, items));
-    stp_step_stride(step, items);
+    return flags;
 }
 
-// Rows ---------------------------------------------------------------------------------------------------------------
-
-// A_ROWS, B_ROWS, C_ROWS of cl/box.cl.
-static int row_mode(const struct stp_box *box, const struct stp_box_operand *operand)
+static void add_step(struct stp_plan *plan, const struct stp_node *node, const struct stp_box *box, const struct axes *axes,
+                     int flags)
 {
-    return operand->place->rows.all ? 0 : operand->place->rows.list == box->out.place->rows.list ? 1 : 2;
-}
-
-static void add_layout(struct stp_step *step, struct stp_plan *plan, const struct stp_node *node,
-                       const struct stp_box_operand *operand)
-{
-    int64_t per_row = operand->place->rank == 4 ? operand->place->storage[3] : 0;
-    add_ints(step, plan, node,
-             (const int64_t[]){operand->start, per_row, operand->strides[1], operand->strides[0], operand->strides[2],
-                               operand->strides[3], 0, 0}, 8);
-}
-
-static stp_status lower_rows(struct stp_plan *plan, const struct stp_node *node, const struct stp_box *box)
-{
-    char options[256];
-    int used = write_options(options, sizeof options, plan, box, 4);
-    for (int i = 0; i < 3; i++) {
-        int mode = row_mode(box, operand_of(box, i));
-        if (mode == 2 && i > 0 && i < box->n)
-            return stp_fail_node(stp_plan_context(plan), STP_ERROR_DEVICE, node, "internal: an operand lies in rows of another list");
-        used += snprintf(options + used, sizeof options - (size_t)used, " -D%c_ROWS=%d", "ABC"[i], mode);
-    }
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    const struct stp_box_operand *a = &box->in[0], *b = box->n > 1 ? &box->in[1] : a, *c = box->n > 2 ? &box->in[2] : a;
     const struct stp_place *out = box->out.place;
-    struct stp_step *step = stp_plan_step(plan, node, "box", options, "rows");
-    add_slots(step, box);
+    int64_t rows = 1;
+    for (int i = 0; i < axes->rank - 1; i++)
+        rows *= axes->dims[i];
+    struct stp_rows_size size = stp_worksize_rows(limits, rows, axes->dims[axes->rank - 1]);
+    char options[64];
+    snprintf(options, sizeof options, "-DA=%d -DC=%d -DOUT=%d -DVEC=%d", type_number(a->place), type_number(c->place),
+             type_number(out), stp_worksize_vector(limits));
+    struct stp_step *step = stp_plan_step(plan, node, "box", options, "box");
+    stp_step_read(step, a->slot);
+    stp_step_in_rows(step, &a->place->rows);
+    stp_step_read(step, b->slot);
+    stp_step_read(step, c->slot);
+    stp_step_write(step, box->out.slot);
     stp_step_out_rows(step, &out->rows);
-    stp_step_in_rows(step, &box->in[0].place->rows);
-    int64_t blocks = stp_div_up(box->dims[1], block_size(plan));
-    add_ints(step, plan, node, (const int64_t[]){out->dims[2], out->dims[3], box->dims[1], blocks}, 4);
-    for (int i = 0; i < 3; i++)
-        add_layout(step, plan, node, operand_of(box, i));
-    add_layout(step, plan, node, &box->out);
-    stp_step_stride(step, out->rows.sites * blocks);
-    return STP_OK;
-}
-
-static int64_t place_elements(const struct stp_place *place)
-{
-    int64_t count = 1;
-    for (int i = 0; i < place->rank; i++)
-        count *= place->dims[i];
-    return count;
+    add_axes(step, plan, node, axes, axes->dims, 1);
+    for (int i = 0; i < OPERANDS; i++)
+        add_axes(step, plan, node, axes, axes->strides[i], 0);
+    const int64_t numbers[8] = {box->function, flags, rows, size.block, axes->run, a->start, box->out.start};
+    int32_t job[8];
+    for (int i = 0; i < 8; i++)
+        job[i] = stp_plan_i32(plan, node, numbers[i]);
+    stp_step_ints(step, job, 8);
+    stp_step_size(step, 2, size.global, size.local);
 }
 
 stp_status stp_box_lower(struct stp_plan *plan, const struct stp_node *node, const struct stp_box *box)
 {
-    bool all = box->out.place->rows.all;
-    stp_plan_i32(plan, node, place_elements(box->out.place));
     for (int i = 0; i < box->rank; i++)
         if (box->dims[i] == 0)
             return STP_OK;
-    for (int i = 0; i < 3; i++) {
-        const struct stp_place *place = operand_of(box, i)->place;
-        all = all && place->rows.all;
-        stp_plan_i32(plan, node, place_elements(place)); // kernels count in int
-    }
-    if (all) {
-        lower_box(plan, node, box);
-        return STP_OK;
-    }
-    return lower_rows(plan, node, box);
+    int flags = find_flags(box);
+    if (flags < 0)
+        return stp_fail_node(stp_plan_context(plan), STP_ERROR_DEVICE, node, "internal: an operand lies in rows of another list");
+    bool packed = flags || !box->out.place->rows.all;
+    struct axes axes = find_axes(box, packed);
+    if (!packed)
+        cut_columns(&axes);
+    add_step(plan, node, box, &axes, flags);
+    return STP_OK;
 }
 
 stp_status stp_lower_same(struct stp_plan *plan, const struct stp_node *node)
@@ -229,7 +198,7 @@ stp_status stp_lower_same(struct stp_plan *plan, const struct stp_node *node)
         stp_plan_alias(plan, node->outputs[0], node->inputs[0]);
         return STP_OK;
     }
-    struct stp_box box = stp_box_of(to, "COPY");
-    box.out.moved = stp_box_operand(&box, from)->moved = true;
+    struct stp_box box = stp_box_of(to, STP_BOX_COPY);
+    stp_box_operand(&box, from);
     return stp_box_lower(plan, node, &box);
 }

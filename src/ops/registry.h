@@ -6,7 +6,8 @@
 
 #include "graph/op.h"
 
-// The newest opset of the standard domain whose schemas were read for this list: max_version of an operator that did not change since.
+// The newest opset of the standard domain whose schemas were read for this list: max_version of an operator that did not
+// change since.
 #define STP_OPSET_LATEST 28
 
 // One name per line, by family file.
@@ -48,7 +49,8 @@
 STP_OPS(STP_OP_DECLARE)
 #undef STP_OP_DECLARE
 
-// What a float Mul of which one operand is a mask becomes in every run: Where(mask, x, +0) (SPEC.md). Not found by name.
+// What a float Mul of which one operand is a mask becomes in every run: Where(mask, x, +0) (SPEC.md). Not found by
+// name.
 extern const struct stp_op stp_op_MulByMask; // x · mask
 extern const struct stp_op stp_op_MaskTimes; // mask · x
 

@@ -16,8 +16,8 @@ static bool is_row_major(const struct stp_place *place)
     return place->rank != 4 || place->dims[1] == 1 || place->dims[2] * place->dims[3] == 1;
 }
 
-static void transpose(struct stp_plan *plan, const struct stp_node *node, const struct stp_place *place, int from, int to,
-                      const char *kernel)
+static void transpose(struct stp_plan *plan, const struct stp_node *node, const struct stp_place *place, int from,
+                      int to, const char *kernel)
 {
     char options[16];
     size_t size = stp_dtype_size(place->dtype);
@@ -105,7 +105,8 @@ static stp_status shape_reshape(stp_context *context, const struct stp_node *nod
         to[0] = 0;
         for (int i = 0; i < rank && used < sizeof to; i++)
             used += (size_t)snprintf(to + used, sizeof to - used, "%s%lld", i ? "," : "", (long long)wanted[i]);
-        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "input '%s' (%s) cannot get the shape [%s] of '%s'",
+        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                             "input '%s' (%s) cannot get the shape [%s] of '%s'",
                              node->inputs[0]->name, stp_shape_text(from, sizeof from, in[0]->rank, in[0]->dims), to,
                              node->inputs[1]->name);
     }

@@ -34,7 +34,8 @@ stp_status stp_check_same_type(struct stp_graph *graph, const struct stp_node *n
     for (int i = first + 1; i < node->n_inputs; i++) {
         const struct stp_value *value = node->inputs[i];
         if (value && value->dtype != lead->dtype)
-            return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node, "inputs '%s' (%s) and '%s' (%s) differ in type",
+            return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node,
+                                 "inputs '%s' (%s) and '%s' (%s) differ in type",
                                  lead->name, stp_dtype_name(lead->dtype), value->name, stp_dtype_name(value->dtype));
     }
     return STP_OK;
@@ -100,8 +101,8 @@ static bool broadcast_pair(stp_tensor *out, const stp_tensor *add)
     return true;
 }
 
-stp_status stp_broadcast(stp_context *context, const struct stp_node *node, const stp_tensor *const *in, int first, int n,
-                         stp_tensor *out)
+stp_status stp_broadcast(stp_context *context, const struct stp_node *node, const stp_tensor *const *in, int first,
+                         int n, stp_tensor *out)
 {
     out->rank = in[first]->rank;
     memcpy(out->dims, in[first]->dims, sizeof out->dims);
@@ -109,7 +110,8 @@ stp_status stp_broadcast(stp_context *context, const struct stp_node *node, cons
         char before[256], text[256];
         stp_shape_text(before, sizeof before, out->rank, out->dims);
         if (!broadcast_pair(out, in[i]))
-            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "inputs '%s'%s (%s) and '%s' (%s) do not broadcast",
+            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                                 "inputs '%s'%s (%s) and '%s' (%s) do not broadcast",
                                  node->inputs[first]->name, i > first + 1 ? " …" : "", before, node->inputs[i]->name,
                                  stp_shape_text(text, sizeof text, in[i]->rank, in[i]->dims));
     }
@@ -123,7 +125,8 @@ stp_status stp_host_ints(stp_context *context, const struct stp_node *node, cons
     const char *name = node->inputs[index]->name;
     char text[256];
     if (tensor->rank != 1 || tensor->dims[0] > STP_MAX_RANK)
-        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "%s '%s' (%s) must be a vector of at most %d elements",
+        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                             "%s '%s' (%s) must be a vector of at most %d elements",
                              what, name, stp_shape_text(text, sizeof text, tensor->rank, tensor->dims), STP_MAX_RANK);
     if (!tensor->data)
         return stp_fail_node(context, STP_ERROR_UNSUPPORTED, node, "%s '%s': a shape that depends on data", what, name);

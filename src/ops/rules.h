@@ -29,12 +29,13 @@ stp_status stp_attr_required_int(stp_context *context, const struct stp_node *no
 // As stp_attr_int(), for a flag: 0 or 1.
 stp_status stp_attr_flag(stp_context *context, const struct stp_node *node, const char *name, bool fallback, bool *out);
 
-// *out = axis, counted from the back if negative. Error unless -rank ≤ axis < limit; limit is rank, or rank + 1 for Flatten.
+// *out = axis, counted from the back if negative. Error unless -rank ≤ axis < limit; limit is rank, or rank + 1 for
+// Flatten.
 stp_status stp_axis(stp_context *context, const struct stp_node *node, int64_t axis, int rank, int limit, int *out);
 
 // Numpy's broadcasting over inputs first … n - 1 (all present): sets rank and dims of *out.
-stp_status stp_broadcast(stp_context *context, const struct stp_node *node, const stp_tensor *const *in, int first, int n,
-                         stp_tensor *out);
+stp_status stp_broadcast(stp_context *context, const struct stp_node *node, const stp_tensor *const *in, int first,
+                         int n, stp_tensor *out);
 
 // The at most STP_MAX_RANK integers of input `index`, a vector of int32 or int64 whose value must be known on the host.
 // `what` names the input in errors.

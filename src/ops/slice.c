@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Slice: y[i] = x[start + i·step] along each axis. Attributes below opset 10, inputs (starts, ends, axes, steps) from it on.
+// Slice: y[i] = x[start + i·step] along each axis. Attributes below opset 10, inputs (starts, ends, axes, steps) from it
+// on. Bounds are clamped as the schema says; ONNX Runtime differs where a backward slice ends at INT_MAX.
 #include "ops/slice.h"
 
 #include "ops/box.h"
@@ -20,11 +21,12 @@ static stp_status check_attributes(stp_context *context, const struct stp_node *
     STP_TRY(stp_attr_ints(context, node, "ends", &params->ends, &ends));
     STP_TRY(stp_attr_ints(context, node, "axes", &params->axes, &axes));
     if (!stp_attr_find(node, "starts") || !stp_attr_find(node, "ends"))
-        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "opset %d wants the attributes 'starts' and 'ends'",
-                             node->version);
+        return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
+                             "opset %d wants the attributes 'starts' and 'ends'", node->version);
     if (starts != ends || (params->axes && axes != starts) || starts > STP_MAX_RANK)
         return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node,
-                             "attributes 'starts', 'ends' and 'axes' must have the same length, at most %d", STP_MAX_RANK);
+                             "attributes 'starts', 'ends' and 'axes' must have the same length, at most %d",
+                             STP_MAX_RANK);
     params->n = (int)starts;
     return STP_OK;
 }
@@ -38,7 +40,8 @@ static stp_status check(struct stp_graph *graph, struct stp_node *node)
     stp_set_type(node, node->inputs[0]->dtype);
     if (node->version < 10) {
         if (node->n_inputs > 1)
-            return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node, "opset %d takes one input only", node->version);
+            return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node, "opset %d takes one input only",
+                                 node->version);
         return check_attributes(graph->context, node, params);
     }
     params->n = -1;
@@ -61,7 +64,8 @@ static stp_status bounds_from_inputs(stp_context *context, const struct stp_node
         if (i == 0)
             out->n = count;
         else if (count != out->n)
-            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "it has %d starts, but %d %s", out->n, count, names[i]);
+            return stp_fail_node(context, STP_ERROR_INVALID_MODEL, node, "it has %d starts, but %d %s", out->n, count,
+                                 names[i]);
     }
     return STP_OK;
 }
@@ -162,9 +166,8 @@ static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
     struct stp_slice slice;
     STP_TRY(stp_slice_resolve(stp_plan_context(plan), node, in, &slice));
     const struct stp_place *x = stp_plan_place(plan, node->inputs[0]);
-    struct stp_box box = stp_box_of(stp_plan_place(plan, node->outputs[0]), "COPY");
+    struct stp_box box = stp_box_of(stp_plan_place(plan, node->outputs[0]), STP_BOX_COPY);
     struct stp_box_operand *from = stp_box_operand(&box, x);
-    box.out.moved = from->moved = true;
     stp_place_strides(x, from->strides);
     for (int i = 0; i < x->rank; i++) {
         from->start += slice.start[i] * from->strides[i];

@@ -32,7 +32,8 @@ static stp_status cast_target(stp_context *context, const struct stp_node *node,
     case 9: *out = STP_BOOL; return STP_OK;
     default:
         return stp_fail_node(context, STP_ERROR_UNSUPPORTED, node,
-                             "attribute 'to' is data type %lld; float32 (1), int32 (6), int64 (7) and bool (9) are supported",
+                             "attribute 'to' is data type %lld; float32 (1), int32 (6), int64 (7) and bool (9) are "
+                             "supported",
                              (long long)to);
     }
 }
@@ -58,31 +59,20 @@ static stp_status shape(stp_context *context, const struct stp_node *node, const
     return STP_OK;
 }
 
-// The macro of cl/box.cl; NULL: nothing is to be computed.
-static const char *kernel_function(enum stp_unary kind, stp_dtype from, stp_dtype to)
-{
-    switch (kind) {
-    case STP_UNARY_RELU: return "RELU";
-    case STP_UNARY_SIGMOID: return "SIGMOID";
-    case STP_UNARY_NOT: return "NOT";
-    case STP_UNARY_IDENTITY: return NULL;
-    case STP_UNARY_CAST: break;
-    }
-    if (from == to)
-        return NULL;
-    if (to == STP_BOOL)
-        return "TO_BOOL";
-    return from != STP_F32 ? "CONVERT" : to == STP_I32 ? "TO_INT" : "TO_LONG";
-}
-
 static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
 {
-    const struct stp_unary_params *params = node->params;
+    static const enum stp_box_function functions[] = {
+        [STP_UNARY_RELU] = STP_BOX_RELU,
+        [STP_UNARY_SIGMOID] = STP_BOX_SIGMOID,
+        [STP_UNARY_NOT] = STP_BOX_NOT,
+        [STP_UNARY_IDENTITY] = STP_BOX_COPY,
+        [STP_UNARY_CAST] = STP_BOX_CAST,
+    };
+    enum stp_unary kind = ((const struct stp_unary_params *)node->params)->kind;
     const struct stp_place *x = stp_plan_place(plan, node->inputs[0]), *y = stp_plan_place(plan, node->outputs[0]);
-    const char *function = kernel_function(params->kind, x->dtype, y->dtype);
-    if (!function)
+    if (kind == STP_UNARY_IDENTITY || (kind == STP_UNARY_CAST && x->dtype == y->dtype))
         return stp_lower_same(plan, node);
-    struct stp_box box = stp_box_of(y, function);
+    struct stp_box box = stp_box_of(y, functions[kind]);
     stp_box_operand(&box, x);
     return stp_box_lower(plan, node, &box);
 }

@@ -23,10 +23,9 @@ static stp_status shape(stp_context *context, const struct stp_node *node, const
 // The condition comes last, so that `a` may lie in the rows of its list.
 static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
 {
-    struct stp_box box = stp_box_of(stp_plan_place(plan, node->outputs[0]), "SELECT");
-    box.out.moved = true;
-    stp_box_operand(&box, stp_plan_place(plan, node->inputs[1]))->moved = true;
-    stp_box_operand(&box, stp_plan_place(plan, node->inputs[2]))->moved = true;
+    struct stp_box box = stp_box_of(stp_plan_place(plan, node->outputs[0]), STP_BOX_SELECT);
+    stp_box_operand(&box, stp_plan_place(plan, node->inputs[1]));
+    stp_box_operand(&box, stp_plan_place(plan, node->inputs[2]));
     stp_box_operand(&box, stp_plan_place(plan, node->inputs[0]));
     return stp_box_lower(plan, node, &box);
 }

@@ -145,8 +145,8 @@ static stp_status copy_outputs(struct runner *runner, stp_tensor *outputs)
     return STP_OK;
 }
 
-stp_status stp_ref_run(const struct stp_graph *graph, const stp_tensor *inputs, stp_tensor *outputs, stp_ref_visit visit,
-                       void *user)
+stp_status stp_ref_run(const struct stp_graph *graph, const stp_tensor *inputs, stp_tensor *outputs,
+                       stp_ref_visit visit, void *user)
 {
     struct runner runner = {.graph = graph, .inputs = inputs};
     for (int i = 0; i < graph->n_outputs; i++)

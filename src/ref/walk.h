@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Broadcasting in one place: walking over the elements of an output in row-major order, with the position of the element of each
-// operand that belongs to it.
+// Broadcasting in one place: walking over the elements of an output in row-major order, with the position of the element
+// of each operand that belongs to it.
 #ifndef STP_REF_WALK_H
 #define STP_REF_WALK_H
 

@@ -2,6 +2,7 @@
 // Interpolate on the device (cl/interpolate.cl).
 #include <stdio.h>
 
+#include "device/worksize.h"
 #include "ops/interpolate.h"
 #include "ops/tail.h"
 #include "sparse/lower_sparse.h"
@@ -61,10 +62,9 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
         flags |= RELU;
     int offsets = stp_plan_constant(plan, weight, 1, (size_t)some * 2 * sizeof(int32_t), pack_offsets, weight);
     int weights = stp_plan_constant(plan, weight, 2, (size_t)some * sizeof(float), pack_weights, weight);
-    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
     char options[96];
     snprintf(options, sizeof options, "-DTAPS=%lld -DVEC=%d", (long long)some,
-             limits->vector_width >= 16 ? 16 : limits->is_cpu ? 8 : 4);
+             stp_worksize_vector(&stp_plan_device(plan)->limits));
 
     struct stp_step *step = stp_plan_step(plan, node, "interpolate", options, "interpolate");
     stp_step_read(step, x->slot);
