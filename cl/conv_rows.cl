@@ -5,7 +5,7 @@
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, or of all sites
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
-// Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2}; TILE_N = VEC · VECS
+// Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)

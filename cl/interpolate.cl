@@ -19,6 +19,26 @@ STP_DEFINE_DIV(VEC)
 #define IDENTITY_ROWS 4 // the identity has the output's rows; otherwise all sites
 #define RELU 8
 
+// Vectors of a row at a time: more than one, so that a tap's address and weight serve several.
+#define WIDE 4
+
+// value += bias, += identity, Relu, as the flags say; `at` is the first channel.
+static VT tail(VT value, int flags, __global const float *restrict bias, __global const float *restrict add, int at)
+{
+    if (flags & HAS_BIAS)
+        value += VLOAD(0, bias + at);
+    if (flags & HAS_IDENTITY)
+        value += VLOAD(0, add + at);
+    return (flags & RELU) ? select(value, (VT)(0.0f), value < (VT)(0.0f)) : value;
+}
+
+// The sampled neighbours of an unsampled site: where they start in x, and their weights.
+struct neighbours {
+    int n;
+    int from[TAPS];
+    float weight[TAPS];
+};
+
 __kernel void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
                           __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
                           __global const int2 *restrict taps, __global const float *restrict weights, float epsilon,
@@ -28,68 +48,73 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
 {
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;
     const int rows = out_count[0], out_listed = rows < out_sites, x_listed = x_count[0] < x_sites;
-    const int steps = channels / VEC;
+    const int wide_end = channels / (WIDE * VEC) * (WIDE * VEC), vector_end = channels / VEC * VEC;
     for (int r = get_global_id(0); r < rows; r += get_global_size(0)) {
         const int site = out_listed ? out_rows[r] : r;
         const int xx = site % w, y = site / w % h;
         __global const float *m = mask + (mask_sites == out_sites ? site : site % mask_sites);
-        // The sampled neighbours: where they lie in x, and their weights.
-        int from[TAPS];
-        float weight[TAPS];
-        int n = 0;
-        float sum = 0.0f;
-        const bool sampled = m[0] != 0;
-        if (sampled) {
-            from[n++] = x_listed ? x_inverse[site] : site;
-        } else {
-            for (int t = 0; t < TAPS; t++) {
-                const int dy = taps[t].x, dx = taps[t].y;
-                if (y + dy < 0 || y + dy >= h || xx + dx < 0 || xx + dx >= w || m[dy * w + dx] == 0)
-                    continue;
-                const int at = site + dy * w + dx;
-                from[n] = x_listed ? x_inverse[at] : at;
-                weight[n++] = weights[t];
-                sum += weights[t];
+        __global float *to = out + (size_t)r * channels;
+        __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * channels;
+        if (m[0] != 0) {
+            __global const float *from = x + (size_t)(x_listed ? x_inverse[site] : site) * channels;
+            for (int c = 0; c < vector_end; c += VEC)
+                VSTORE(tail(VLOAD(0, from + c), flags, bias, add, c), 0, to + c);
+            for (int c = vector_end; c < channels; c++) {
+                float value = from[c];
+                if (flags & HAS_BIAS)
+                    value += bias[c];
+                if (flags & HAS_IDENTITY)
+                    value += add[c];
+                to[c] = (flags & RELU) ? stp_relu(value) : value;
             }
+            continue;
+        }
+        struct neighbours near;
+        near.n = 0;
+        float sum = 0.0f;
+        for (int t = 0; t < TAPS; t++) {
+            const int dy = taps[t].x, dx = taps[t].y;
+            if (y + dy < 0 || y + dy >= h || xx + dx < 0 || xx + dx >= w || m[dy * w + dx] == 0)
+                continue;
+            const int at = site + dy * w + dx;
+            near.from[near.n] = x_listed ? x_inverse[at] : at;
+            near.weight[near.n++] = weights[t];
+            sum += weights[t];
         }
         const float denominator = sum + epsilon;
         const float2 reciprocal = stp_recip(denominator);
-        __global float *to = out + (size_t)r * channels;
-        __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * channels;
-        for (int s = 0; s < steps; s++) {
-            VT value;
-            if (sampled) {
-                value = VLOAD(s, x + (size_t)from[0] * channels);
-            } else {
-                value = (VT)(0.0f);
-                for (int t = 0; t < n; t++)
-                    value = fma(VLOAD(s, x + (size_t)from[t] * channels), (VT)(weight[t]), value);
-                value = DIV_BY(value, denominator, reciprocal);
+        for (int c = 0; c < wide_end; c += WIDE * VEC) {
+            VT value[WIDE];
+#pragma unroll
+            for (int i = 0; i < WIDE; i++)
+                value[i] = (VT)(0.0f);
+            for (int t = 0; t < near.n; t++) {
+                __global const float *from = x + (size_t)near.from[t] * channels + c;
+                const VT weight = (VT)(near.weight[t]);
+#pragma unroll
+                for (int i = 0; i < WIDE; i++)
+                    value[i] = fma(VLOAD(i, from), weight, value[i]);
             }
-            if (flags & HAS_BIAS)
-                value += VLOAD(s, bias);
-            if (flags & HAS_IDENTITY)
-                value += VLOAD(s, add);
-            if (flags & RELU)
-                value = select(value, (VT)(0.0f), value < (VT)(0.0f));
-            VSTORE(value, s, to);
+#pragma unroll
+            for (int i = 0; i < WIDE; i++)
+                VSTORE(tail(DIV_BY(value[i], denominator, reciprocal), flags, bias, add, c + i * VEC), i, to + c);
         }
-        for (int c = steps * VEC; c < channels; c++) {
+        for (int c = wide_end; c < vector_end; c += VEC) {
+            VT value = (VT)(0.0f);
+            for (int t = 0; t < near.n; t++)
+                value = fma(VLOAD(0, x + (size_t)near.from[t] * channels + c), (VT)(near.weight[t]), value);
+            VSTORE(tail(DIV_BY(value, denominator, reciprocal), flags, bias, add, c), 0, to + c);
+        }
+        for (int c = vector_end; c < channels; c++) {
             float value = 0.0f;
-            if (sampled) {
-                value = x[(size_t)from[0] * channels + c];
-            } else {
-                for (int t = 0; t < n; t++)
-                    value = fma(x[(size_t)from[t] * channels + c], weight[t], value);
-                value = stp_div_by(value, denominator, reciprocal);
-            }
+            for (int t = 0; t < near.n; t++)
+                value = fma(x[(size_t)near.from[t] * channels + c], near.weight[t], value);
+            value = stp_div_by(value, denominator, reciprocal);
             if (flags & HAS_BIAS)
                 value += bias[c];
             if (flags & HAS_IDENTITY)
                 value += add[c];
-            if (flags & RELU)
-                value = stp_relu(value);
-            to[c] = value;
+            to[c] = (flags & RELU) ? stp_relu(value) : value;
         }
     }
 }

@@ -2,8 +2,8 @@
 // mask_conv: out[r][oc] = (Σ over taps, in raster order, of part[site(r) + tap][oc][tap]) + bias[oc], the second half of a mask
 // convolution (SPEC.md, Order); the first is a pointwise conv_rows with one column per (oc, tap). A tap outside the image adds +0.
 // NDRange : 1-D, strides over the output's rows
-// part    : [rows or sites][OC · taps] f32; bias: [OC] f32; out: [rows][OC] f32
-// size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, OC, has bias
+// part    : [rows or sites][columns] f32, this convolution's from `first` on; bias: [OC] f32; out: [rows][OC] f32
+// size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, OC, has bias, columns, first
 // Needs   : OpenCL C 1.2.  Numerics: exact
 __kernel void mask_conv(__global const float *restrict part, __global const int *restrict in_inverse,
                         __global const int *restrict in_count, int in_sites, __global const float *restrict bias,
@@ -15,19 +15,24 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
     for (int r = get_global_id(0); r < rows; r += get_global_size(0)) {
         const int site = out_listed ? out_rows[r] : r;
-        const int n = site / ow / oh, top = site / ow % oh * size.s6 - size.sa, left = site % ow * size.s7 - size.sb;
+        const int line = site / ow, n = line / oh;
+        const int top = (line - n * oh) * size.s6 - size.sa, left = (site - line * ow) * size.s7 - size.sb;
         for (int c = 0; c < oc; c++) {
+            __global const float *column = part + size.sf + c * taps;
             float sum = 0.0f;
-            for (int t = 0; t < taps; t++) {
-                const int y = top + t / kw * size.s8, x = left + t % kw * size.s9;
-                float value = 0.0f;
-                if (y >= 0 && y < h && x >= 0 && x < w) {
-                    int from = (n * h + y) * w + x;
-                    if (in_listed)
-                        from = in_inverse[from];
-                    value = part[((size_t)from * oc + c) * taps + t];
+            for (int ky = 0; ky < kh; ky++) {
+                const int y = top + ky * size.s8;
+                for (int kx = 0; kx < kw; kx++) {
+                    const int x = left + kx * size.s9;
+                    float value = 0.0f;
+                    if (y >= 0 && y < h && x >= 0 && x < w) {
+                        int from = (n * h + y) * w + x;
+                        if (in_listed)
+                            from = in_inverse[from];
+                        value = column[(size_t)from * size.se + ky * kw + kx];
+                    }
+                    sum = ky + kx == 0 ? value : sum + value;
                 }
-                sum = t == 0 ? value : sum + value;
             }
             if (size.sd)
                 sum += bias[c];

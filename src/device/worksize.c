@@ -59,6 +59,8 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
     struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2};
     if (limits->vector_width >= 16)
         tile = (struct stp_tile){.rows = 12, .vec = 16, .vecs = 2};
+    else if (columns > 16 && columns <= 24)
+        tile = (struct stp_tile){.rows = 4, .vec = 8, .vecs = 3};
     while (tile.vecs > 1 && tile.vec * tile.vecs / 2 >= columns)
         tile.vecs /= 2;
     while (tile.vec > 4 && tile.vec / 2 >= columns)

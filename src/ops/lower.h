@@ -32,6 +32,16 @@ struct stp_place {
     struct stp_rows rows;          // rank 4; otherwise all, sites = product of all dims but the last
 };
 
+// The first half of mask convolutions (sparse/conv_rows.c): columns `first` … of a slot of [rows][columns] floats. columns is 0 until it
+// is made.
+struct stp_projection {
+    int slot;
+    int64_t columns, first;
+};
+// The node's entry, to be read and written; NULL after a failure.
+struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct stp_node *node);
+
+const struct stp_graph *stp_plan_graph(struct stp_plan *plan);
 stp_context *stp_plan_context(struct stp_plan *plan);
 const struct stp_device *stp_plan_device(struct stp_plan *plan);
 

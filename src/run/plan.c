@@ -33,12 +33,30 @@ const stp_tensor *stp_plan_tensor(struct stp_plan *plan, const struct stp_value 
     return &plan->instance->tensors[value->id];
 }
 
+const struct stp_graph *stp_plan_graph(struct stp_plan *plan)
+{
+    return plan->instance->graph;
+}
+
+// Position of a node of the graph.
+static int position_of(const struct stp_plan *plan, const struct stp_node *node)
+{
+    const struct stp_graph *graph = plan->instance->graph;
+    int n = 0;
+    while (n < graph->n_nodes && graph->nodes[n] != node)
+        n++;
+    assert(n < graph->n_nodes);
+    return n;
+}
+
 const struct stp_tail *stp_plan_tail(struct stp_plan *plan, const struct stp_node *node)
 {
-    for (int n = 0; n < plan->instance->graph->n_nodes; n++)
-        if (plan->instance->graph->nodes[n] == node)
-            return &plan->tails[n];
-    return NULL;
+    return &plan->tails[position_of(plan, node)];
+}
+
+struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct stp_node *node)
+{
+    return plan->status == STP_OK ? &plan->projections[position_of(plan, node)] : NULL;
 }
 
 static void out_of_memory(struct stp_plan *plan)
@@ -604,10 +622,11 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     add_slot(plan, 1);
     plan->places = stp_arena_array(&plan->arena, (size_t)graph->n_values, sizeof *plan->places);
     plan->lists = stp_arena_array(&plan->arena, (size_t)instance->n_regions, sizeof *plan->lists);
+    plan->projections = stp_arena_array(&plan->arena, (size_t)graph->n_nodes, sizeof *plan->projections);
     plan->n_lists = instance->n_regions;
     plan->inputs = stp_arena_array(&plan->arena, (size_t)graph->n_inputs, sizeof *plan->inputs);
     plan->outputs = stp_arena_array(&plan->arena, (size_t)graph->n_outputs, sizeof *plan->outputs);
-    if (!plan->places || !plan->lists || !plan->inputs || !plan->outputs)
+    if (!plan->places || !plan->lists || !plan->projections || !plan->inputs || !plan->outputs)
         out_of_memory(plan);
     if (plan->status == STP_OK)
         stp_plan_find_tails(plan);

@@ -82,6 +82,7 @@ struct stp_plan {
     int n_slots, cap_slots;
     struct stp_place **places;    // per value; NULL until asked for
     struct stp_tail *tails;       // per node
+    struct stp_projection *projections; // per node
     struct stp_list *lists;       // per region number; region 0 is not one
     int n_lists;
 

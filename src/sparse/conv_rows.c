@@ -47,18 +47,29 @@ static void pack_conv_weights(void *destination, const void *user)
                     }
 }
 
-// The same for a mask convolution: its columns are (oc, tap), its one tap reads the site itself.
+enum { MOST_PROJECTED = 8 };
+
+// Mask convolutions that read one tensor are projected together.
+struct projected {
+    int count;
+    const struct stp_node *nodes[MOST_PROJECTED];
+    int64_t columns; // of all: (node, output channel, tap)
+    int64_t panel;   // columns of a panel
+};
+
+// Their one tap reads the site itself → [panel][ic][panel columns]
 static void pack_mask_weights(void *destination, const void *user)
 {
-    const struct packing *p = user;
-    float *to = destination;
-    int64_t total = p->ocg * p->taps;
-    for (int64_t panel = 0; panel < stp_div_up(total, p->columns); panel++)
-        for (int64_t ic = 0; ic < p->icg; ic++, to += p->columns)
-            for (int64_t n = 0; n < p->columns && panel * p->columns + n < total; n++) {
-                int64_t column = panel * p->columns + n;
-                to[n] = weight_at(p, (column / p->taps * p->icg + ic) * p->taps + column % p->taps);
-            }
+    const struct projected *all = user;
+    int64_t column = 0;
+    for (int i = 0; i < all->count; i++) {
+        const struct stp_value *w = all->nodes[i]->inputs[1];
+        struct packing p = {.w = w->data, .ocg = w->dims[0], .icg = w->dims[1], .taps = w->dims[2] * w->dims[3]};
+        for (int64_t n = 0; n < p.ocg * p.taps; n++, column++)
+            for (int64_t ic = 0; ic < p.icg; ic++)
+                ((float *)destination)[(column / all->panel * p.icg + ic) * all->panel + column % all->panel] =
+                    weight_at(&p, (n / p.taps * p.icg + ic) * p.taps + n % p.taps);
+    }
 }
 
 // Steps --------------------------------------------------------------------------------------------------------------
@@ -129,7 +140,7 @@ static void add_conv_rows(struct stp_plan *plan, const struct job *job, const st
     stp_step_size(step, variant->dimensions, variant->global, variant->local);
 }
 
-static int pack(struct stp_plan *plan, const struct job *job, int64_t columns, bool mask)
+static int pack(struct stp_plan *plan, const struct job *job, int64_t columns)
 {
     const struct stp_value *w = job->node->inputs[1];
     struct packing p = {.w = w->data,
@@ -138,37 +149,71 @@ static int pack(struct stp_plan *plan, const struct job *job, int64_t columns, b
                         .icg = job->icg,
                         .taps = job->window.kernel[0] * job->window.kernel[1],
                         .columns = columns};
-    size_t panels = (size_t)(mask ? stp_div_up(p.ocg * p.taps, p.columns) : p.groups * panels_per_group(&p) * p.taps);
-    size_t bytes = panels * (size_t)(p.icg * p.columns) * sizeof(float);
+    size_t bytes = (size_t)(p.groups * panels_per_group(&p) * p.taps * p.icg * p.columns) * sizeof(float);
     // The variant tells how the weights are laid out.
-    return stp_plan_constant(plan, w, (int)p.columns * 2 + mask + 16, bytes, mask ? pack_mask_weights : pack_conv_weights, &p);
+    return stp_plan_constant(plan, w, (int)columns, bytes, pack_conv_weights, &p);
 }
 
-static void lower_mask_conv(struct stp_plan *plan, struct job *job)
-{
-    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    int64_t taps = job->window.kernel[0] * job->window.kernel[1], columns = job->ocg * taps;
-    struct variant variant = choose_variant(limits, columns);
-    size_t rows = (size_t)job->x->rows.sites;
-    int weights = pack(plan, job, variant.columns, true);
-    int part = stp_plan_temp(plan, rows * (size_t)columns * sizeof(float));
-    struct job project = *job;
-    project.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
-    project.ocg = columns;
-    project.flags = SAME_ROWS;
-    add_conv_rows(plan, &project, &variant, weights, part, job->x);
+// Mask convolutions: the projection of x, shared by all that read it, then each one's sum over its taps -----------------
 
+static struct projected find_projected(const struct stp_node *node, struct stp_plan *plan)
+{
+    struct projected all = {0};
+    const struct stp_graph *graph = stp_plan_graph(plan);
+    for (int n = 0; n < graph->n_nodes && all.count < MOST_PROJECTED; n++) {
+        const struct stp_node *other = graph->nodes[n];
+        if (!other->is_mask_conv || other->inputs[0] != node->inputs[0])
+            continue;
+        const int64_t *w = other->inputs[1]->dims;
+        all.nodes[all.count++] = other;
+        all.columns += w[0] * w[2] * w[3];
+    }
+    return all;
+}
+
+// The slot that holds the projection, made when the first of its readers is lowered.
+static struct stp_projection project(struct stp_plan *plan, const struct job *job)
+{
+    struct stp_projection *known = stp_plan_projection(plan, job->node);
+    if (!known || known->columns)
+        return known ? *known : (struct stp_projection){0};
+    struct projected all = find_projected(job->node, plan);
+    struct variant variant = choose_variant(&stp_plan_device(plan)->limits, all.columns);
+    all.panel = variant.columns;
+    size_t panels = (size_t)stp_div_up(all.columns, all.panel);
+    int weights = stp_plan_constant(plan, all.nodes[0], (int)all.panel, panels * (size_t)(job->icg * all.panel) * sizeof(float),
+                                    pack_mask_weights, &all);
+    int slot = stp_plan_temp(plan, (size_t)(job->x->rows.sites * all.columns) * sizeof(float));
+    struct job pointwise = *job;
+    pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    pointwise.ocg = all.columns;
+    pointwise.flags = SAME_ROWS;
+    add_conv_rows(plan, &pointwise, &variant, weights, slot, job->x);
+    int64_t first = 0;
+    for (int i = 0; i < all.count; i++) {
+        const int64_t *w = all.nodes[i]->inputs[1]->dims;
+        struct stp_projection *part = stp_plan_projection(plan, all.nodes[i]);
+        if (part)
+            *part = (struct stp_projection){.slot = slot, .columns = all.columns, .first = first};
+        first += w[0] * w[2] * w[3];
+    }
+    return *known;
+}
+
+static void lower_mask_conv(struct stp_plan *plan, const struct job *job)
+{
+    struct stp_projection part = project(plan, job);
     struct stp_step *step = stp_plan_step(plan, job->node, "mask_conv", "", "mask_conv");
-    stp_step_read(step, part);
+    stp_step_read(step, part.slot);
     stp_step_in_rows(step, &job->x->rows);
     stp_step_read(step, job->bias);
     stp_step_write(step, job->y->slot);
     stp_step_out_rows(step, &job->y->rows);
     const struct stp_window *w = &job->window;
-    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3], job->y->dims[2], job->y->dims[3],
-                                 w->kernel[0],    w->kernel[1],    w->stride[0],    w->stride[1],
-                                 w->dilation[0],  w->dilation[1],  w->pad[0],       w->pad[1],
-                                 job->ocg,        job->flags & HAS_BIAS};
+    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3],       job->y->dims[2], job->y->dims[3],
+                                 w->kernel[0],    w->kernel[1],          w->stride[0],    w->stride[1],
+                                 w->dilation[0],  w->dilation[1],        w->pad[0],       w->pad[1],
+                                 job->ocg,        job->flags & HAS_BIAS, part.columns,    part.first};
     int32_t size[16];
     for (int i = 0; i < 16; i++)
         size[i] = stp_plan_i32(plan, job->node, numbers[i]);
@@ -209,6 +254,6 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         return STP_OK;
     }
     struct variant variant = choose_variant(&stp_plan_device(plan)->limits, job.ocg);
-    add_conv_rows(plan, &job, &variant, pack(plan, &job, variant.columns, false), job.y->slot, job.y);
+    add_conv_rows(plan, &job, &variant, pack(plan, &job, variant.columns), job.y->slot, job.y);
     return STP_OK;
 }
