@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // conv_rows: out[r][oc] = relu?(bias[oc] + Σ in[row(site(r), tap)][ic] · w[tap][ic][oc] + identity?), for the output's rows only.
 // NDRange : (groups), local (1); each group takes a contiguous share of the ceil(rows / TILE_M) · panels tiles, panel fastest
-// in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` (fma(0, w, acc): SPEC.md)
+// in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` ([KW · IC]; fma(0, w, acc): SPEC.md)
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, or of all sites
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
@@ -31,6 +31,8 @@
 #define GROUPS size.se
 #define FLAGS size.sf
 
+#define CACHED 9 // segments whose input rows are kept for all panels of a row tile
+
 // Bits of FLAGS
 #define SAME_ROWS 1     // 1×1, stride 1, no padding, and input and output have the same rows
 #define HAS_BIAS 2
@@ -50,19 +52,33 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int icg = IC / GROUPS, ocg = OC / GROUPS;
     const int group_panels = (ocg + TILE_N - 1) / TILE_N, panels = GROUPS * group_panels;
     const int taps = KH * KW;
+    // Where all sites of the input are there, the taps of a window's row lie one behind the other: one segment.
+    const int can_run = !in_listed && DILATION_X == 1 && GROUPS == 1 && !(FLAGS & SAME_ROWS) ? KW : 1;
     const int tiles = (rows + TILE_M - 1) / TILE_M * panels;
     const int share = (tiles + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
     const int first = (int)get_group_id(0) * share, last = min(first + share, tiles);
 
+    // Of the tile's rows: their sites, and where each segment of the window starts in the input (row number, or -1 for `zeros`).
+    int site[TILE_M], from[CACHED * TILE_M];
+    int run = 1; // taps per segment
     for (int tile = first; tile < last; tile++) {
         const int panel = tile % panels, row0 = tile / panels * TILE_M;
         const int conv_group = panel / group_panels;
         const int oc0 = conv_group * ocg + panel % group_panels * TILE_N;
         const int columns = min(TILE_N, (conv_group + 1) * ocg - oc0);
+        const int fresh = tile == first || panel == 0;
         __global const float *wp = w + (size_t)panel * taps * icg * TILE_N;
 
         VT acc[TILE_M][VECS];
-        {
+        if (columns == TILE_N) {
+#pragma unroll
+            for (int v = 0; v < VECS; v++) {
+                const VT start = (FLAGS & HAS_BIAS) ? VLOAD(v, bias + oc0) : (VT)(0.0f);
+#pragma unroll
+                for (int m = 0; m < TILE_M; m++)
+                    acc[m][v] = start;
+            }
+        } else {
             float start[TILE_N];
             for (int n = 0; n < TILE_N; n++)
                 start[n] = (FLAGS & HAS_BIAS) && n < columns ? bias[oc0 + n] : 0.0f;
@@ -73,46 +89,60 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                     acc[m][v] = VLOAD(v, start);
         }
 
-        int site[TILE_M], image[TILE_M], top[TILE_M], left[TILE_M];
-#pragma unroll
-        for (int m = 0; m < TILE_M; m++) {
-            const int row = min(row0 + m, rows - 1);
-            site[m] = out_listed ? out_rows[row] : row;
-            const int y = site[m] / OW;
-            image[m] = y / OH * H;
-            top[m] = y % OH * STRIDE_Y - PAD_Y;
-            left[m] = (site[m] - y * OW) * STRIDE_X - PAD_X;
-        }
-
-        for (int tap = 0; tap < taps; tap++) {
-            __global const float *x[TILE_M];
-            const int dy = tap / KW * DILATION_Y, dx = tap % KW * DILATION_X;
-#pragma unroll
+        if (fresh) {
+            run = can_run;
             for (int m = 0; m < TILE_M; m++) {
-                int row = min(row0 + m, rows - 1);
-                if (!(FLAGS & SAME_ROWS)) {
-                    const int y = top[m] + dy, xx = left[m] + dx;
-                    row = -1;
-                    if (y >= 0 && y < H && xx >= 0 && xx < W) {
-                        row = (image[m] + y) * W + xx;
-                        if (in_listed)
-                            row = in_inverse[row];
+                const int row = min(row0 + m, rows - 1);
+                site[m] = out_listed ? out_rows[row] : row;
+                const int left = site[m] % OW * STRIDE_X - PAD_X;
+                if (left < 0 || left + KW > W)
+                    run = 1;
+            }
+        }
+        const int segments = taps / run, depth = run * icg;
+        for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {
+            const int count = min(CACHED, segments - segment0);
+            if (fresh || segments > CACHED)
+                for (int m = 0; m < TILE_M; m++) {
+                    if (FLAGS & SAME_ROWS) {
+                        from[m] = min(row0 + m, rows - 1);
+                        continue;
+                    }
+                    const int line = site[m] / OW, image = line / OH;
+                    const int top = (line - image * OH) * STRIDE_Y - PAD_Y;
+                    const int left = (site[m] - line * OW) * STRIDE_X - PAD_X;
+                    for (int s = 0; s < count; s++) {
+                        const int tap = (segment0 + s) * run;
+                        const int y = top + tap / KW * DILATION_Y, x = left + tap % KW * DILATION_X;
+                        int row = -1;
+                        if (y >= 0 && y < H && x >= 0 && x < W) {
+                            row = (image * H + y) * W + x;
+                            if (in_listed)
+                                row = in_inverse[row];
+                        }
+                        from[s * TILE_M + m] = row;
                     }
                 }
-                x[m] = row < 0 ? zeros : in + (size_t)row * IC + conv_group * icg;
-            }
-            for (int ic = 0; ic < icg; ic++) {
-                VT weight[VECS];
-#pragma unroll
-                for (int v = 0; v < VECS; v++)
-                    weight[v] = VLOAD(v, wp);
-                wp += TILE_N;
+            for (int s = 0; s < count; s++) {
+                __global const float *x[TILE_M];
 #pragma unroll
                 for (int m = 0; m < TILE_M; m++) {
-                    const VT value = (VT)(x[m][ic]);
+                    const int row = from[s * TILE_M + m];
+                    x[m] = row < 0 ? zeros : in + (size_t)row * IC + conv_group * icg;
+                }
+                for (int k = 0; k < depth; k++) {
+                    VT weight[VECS];
 #pragma unroll
                     for (int v = 0; v < VECS; v++)
-                        acc[m][v] = fma(value, weight[v], acc[m][v]);
+                        weight[v] = VLOAD(v, wp);
+                    wp += TILE_N;
+#pragma unroll
+                    for (int m = 0; m < TILE_M; m++) {
+                        const VT value = (VT)(x[m][k]);
+#pragma unroll
+                        for (int v = 0; v < VECS; v++)
+                            acc[m][v] = fma(value, weight[v], acc[m][v]);
+                    }
                 }
             }
         }

@@ -22,6 +22,13 @@ static int taps_before(int begin, int limit, int kernel_size, int dilation)
     return limit > begin ? min(kernel_size, (limit - begin + dilation - 1) / dilation) : 0;
 }
 
+#define WIDE 4 // vectors at a time
+
+static VT step(VT result, VT tap, int average)
+{
+    return average ? result + tap : select(result, tap, (tap > result) | (tap != tap));
+}
+
 __kernel void pool(__global const float *restrict in, __global float *restrict out, int sites, int16 size)
 {
     const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, channels = size.sc;
@@ -35,22 +42,29 @@ __kernel void pool(__global const float *restrict in, __global float *restrict o
         const float2 reciprocal = stp_recip(count);
         __global const float *image = in + (size_t)(site / ow / oh) * h * w * channels;
         __global float *to = out + (size_t)site * channels;
-        for (int c = 0; c + VEC <= channels; c += VEC) {
-            VT result = (VT)(average ? 0.0f : -INFINITY);
-            for (int ky = y0; ky < y1; ky++)
-                for (int kx = x0; kx < x1; kx++) {
-                    const size_t from = (size_t)(y + ky * size.s8) * w + (x + kx * size.s9);
-                    const VT tap = VLOAD(0, image + from * channels + c);
-                    result = average ? result + tap : select(result, tap, (tap > result) | (tap != tap));
-                }
-            VSTORE(average ? DIV_BY(result, count, reciprocal) : result, 0, to + c);
+        int done = 0;
+        for (; done + WIDE * VEC <= channels; done += WIDE * VEC) {
+            VT result[WIDE];
+#pragma unroll
+            for (int i = 0; i < WIDE; i++)
+                result[i] = (VT)(average ? 0.0f : -INFINITY);
+            for (int ky = y0; ky < y1; ky++) {
+                __global const float *tap =
+                    image + ((size_t)(y + ky * size.s8) * w + x + x0 * size.s9) * channels + done;
+                for (int kx = x0; kx < x1; kx++, tap += size.s9 * channels)
+#pragma unroll
+                    for (int i = 0; i < WIDE; i++)
+                        result[i] = step(result[i], VLOAD(i, tap), average);
+            }
+#pragma unroll
+            for (int i = 0; i < WIDE; i++)
+                VSTORE(average ? DIV_BY(result[i], count, reciprocal) : result[i], i, to + done);
         }
-        for (int c = channels / VEC * VEC; c < channels; c++) {
+        for (int c = done; c < channels; c++) {
             float result = average ? 0.0f : -INFINITY;
             for (int ky = y0; ky < y1; ky++)
                 for (int kx = x0; kx < x1; kx++) {
-                    const size_t from = (size_t)(y + ky * size.s8) * w + (x + kx * size.s9);
-                    const float tap = image[from * channels + c];
+                    const float tap = image[((y + ky * size.s8) * w + x + kx * size.s9) * channels + c];
                     result = average ? result + tap : stp_max(result, tap);
                 }
             to[c] = average ? stp_div_by(result, count, reciprocal) : result;

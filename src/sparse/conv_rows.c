@@ -126,7 +126,7 @@ static struct variant choose_variant(const struct stp_limits *limits, int64_t co
 static void add_conv_rows(struct stp_plan *plan, const struct job *job, const struct variant *variant, int weights, int out,
                           const struct stp_place *y)
 {
-    int zeros = stp_plan_zeros(plan, (size_t)job->x->dims[1]);
+    int zeros = stp_plan_zeros(plan, (size_t)(job->x->dims[1] * job->window.kernel[1]));
     struct stp_step *step = stp_plan_step(plan, job->node, variant->kernel, variant->options, variant->kernel);
     stp_step_read(step, job->x->slot);
     stp_step_in_rows(step, &job->x->rows);

@@ -2,6 +2,7 @@
 // Sample on the device (cl/sample.cl).
 #include "ops/sample.h"
 
+#include "device/worksize.h"
 #include "sparse/lower_sparse.h"
 
 stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
@@ -11,17 +12,19 @@ stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
     const struct stp_place *mask = stp_plan_place(plan, node->outputs[0]);
     if (!mask->rows.sites)
         return STP_OK;
-    struct stp_step *step = stp_plan_step(plan, node, "sample", "", "sample");
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    int64_t lines = mask->dims[0] * mask->dims[2];
+    struct stp_step *step = stp_plan_step(plan, node, "sample", stp_worksize_vector(limits) >= 8 ? "-DVEC=8" : "-DVEC=4", "sample");
     stp_step_read(step, logits->slot);
     stp_step_read(step, seed->slot);
     stp_step_int(step, stp_plan_i32(plan, node, seed->dims[0]));
     stp_step_write(step, mask->slot);
-    stp_step_int(step, stp_plan_i32(plan, node, mask->rows.sites));
+    stp_step_int(step, stp_plan_i32(plan, node, lines));
     stp_step_int(step, stp_plan_i32(plan, node, mask->dims[2]));
     stp_step_int(step, stp_plan_i32(plan, node, mask->dims[3]));
     stp_step_int(step, params->stochastic);
     stp_step_uint(step, (uint32_t)params->stream);
     stp_step_int(step, (int32_t)params->grid);
-    stp_step_stride(step, mask->rows.sites);
+    stp_step_stride(step, lines);
     return STP_OK;
 }
