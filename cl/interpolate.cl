@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // interpolate: out[r] = tail(x[site] where the mask is 1, else Σ w·x[sampled neighbour] / (Σ w + epsilon)), SPEC.md.
-// NDRange : 1-D, strides over the output's rows; a work-item computes all channels of a row
+// NDRange : 1-D, each work-item takes a share of the output's rows
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; taps: [TAPS] int2 (dy, dx); weights: [TAPS] f32, raster order
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32
 // size    : H, W, C, mask sites, flags
@@ -49,7 +49,8 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;
     const int rows = out_count[0], out_listed = rows < out_sites, x_listed = x_count[0] < x_sites;
     const int wide_end = channels / (WIDE * VEC) * (WIDE * VEC), vector_end = channels / VEC * VEC;
-    for (int r = get_global_id(0); r < rows; r += get_global_size(0)) {
+    const int2 share = stp_share(rows);
+    for (int r = share.x; r < share.y; r++) {
         const int site = out_listed ? out_rows[r] : r;
         const int xx = site % w, y = site / w % h;
         __global const float *m = mask + (mask_sites == out_sites ? site : site % mask_sites);

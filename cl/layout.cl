@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // nchw_to_nhwc, nhwc_to_nchw: [N][C][sites] ↔ [N][sites][C], any element type.
-// NDRange : 1-D, strides over N · ceil(sites / 16) blocks of 16 sites
+// NDRange : 1-D, each work-item takes a share of the N · ceil(sites / 16) blocks of 16 sites
 // Tunables: T element type (int, long, uchar: only moved)
 // Needs   : OpenCL C 1.2.  Numerics: none
 enum { BLOCK = 16 };
@@ -8,7 +8,8 @@ enum { BLOCK = 16 };
 __kernel void nchw_to_nhwc(__global const T *restrict from, __global T *restrict to, int images, int channels, int sites)
 {
     const int blocks = (sites + BLOCK - 1) / BLOCK;
-    for (int b = get_global_id(0); b < images * blocks; b += get_global_size(0)) {
+    const int2 share = stp_share(images * blocks);
+    for (int b = share.x; b < share.y; b++) {
         const int first = b % blocks * BLOCK, last = min(first + BLOCK, sites);
         __global const T *in = from + (size_t)(b / blocks) * channels * sites;
         __global T *out = to + (size_t)(b / blocks) * channels * sites;
@@ -21,7 +22,8 @@ __kernel void nchw_to_nhwc(__global const T *restrict from, __global T *restrict
 __kernel void nhwc_to_nchw(__global const T *restrict from, __global T *restrict to, int images, int channels, int sites)
 {
     const int blocks = (sites + BLOCK - 1) / BLOCK;
-    for (int b = get_global_id(0); b < images * blocks; b += get_global_size(0)) {
+    const int2 share = stp_share(images * blocks);
+    for (int b = share.x; b < share.y; b++) {
         const int first = b % blocks * BLOCK, last = min(first + BLOCK, sites);
         __global const T *in = from + (size_t)(b / blocks) * channels * sites;
         __global T *out = to + (size_t)(b / blocks) * channels * sites;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // mask_conv: out[r][oc] = (Σ over taps, in raster order, of part[site(r) + tap][oc][tap]) + bias[oc], the second half of a mask
 // convolution (SPEC.md, Order); the first is a pointwise conv_rows with one column per (oc, tap). A tap outside the image adds +0.
-// NDRange : 1-D, strides over the output's rows
+// NDRange : 1-D, each work-item takes a share of the output's rows
 // part    : [rows or sites][columns] f32, this convolution's from `first` on; bias: [OC] f32; out: [rows][OC] f32
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, OC, has bias, columns, first
 // Needs   : OpenCL C 1.2.  Numerics: exact
@@ -13,7 +13,8 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
     const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, kh = size.s4, kw = size.s5, oc = size.sc;
     const int taps = kh * kw, rows = out_count[0];
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
-    for (int r = get_global_id(0); r < rows; r += get_global_size(0)) {
+    const int2 share = stp_share(rows);
+    for (int r = share.x; r < share.y; r++) {
         const int site = out_listed ? out_rows[r] : r;
         const int line = site / ow, n = line / oh;
         const int top = (line - n * oh) * size.s6 - size.sa, left = (site - line * ow) * size.s7 - size.sb;

@@ -183,6 +183,16 @@ static float stp_sigmoid(float x)
         return STP_CAT(stp_div, N)(select(one, e, x < 0), one + e);                                                    \
     }
 
+// Work ---------------------------------------------------------------------------------------------------------------------
+
+// This work-item's contiguous share of `count` pieces in one dimension: first … last − 1. Neighbours in it read the same lines of cache.
+static int2 stp_share(int count)
+{
+    const int items = (int)get_global_size(0), each = (count + items - 1) / items;
+    const int first = min((int)get_global_id(0) * each, count);
+    return (int2)(first, min(first + each, count));
+}
+
 // Random numbers, choices --------------------------------------------------------------------------------------------
 
 // First word of Philox2x32-10 (Salmon et al., 2011) with counter (c0, c1).

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // pool: MaxPool and AveragePool over N×H×W×C; global_average: GlobalAveragePool to N×C.
-// NDRange : 1-D; pool strides over the N·OH·OW output sites (an item computes all channels of one), global_average over N·C
+// NDRange : 1-D; pool: each work-item takes a share of the N·OH·OW output sites; global_average strides over N·C
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, C, flags, end y x (of the padding behind the image)
 // Tunables: VEC {4, 8, 16}
 // Needs   : OpenCL C 1.2.  Numerics: exact; taps in raster order, from -Inf or +0, then one division; ops/pool.h for the lanes
@@ -33,7 +33,8 @@ __kernel void pool(__global const float *restrict in, __global float *restrict o
 {
     const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, channels = size.sc;
     const int average = size.sd & AVERAGE;
-    for (int site = get_global_id(0); site < sites; site += get_global_size(0)) {
+    const int2 share = stp_share(sites);
+    for (int site = share.x; site < share.y; site++) {
         const int y = site / ow % oh * size.s6 - size.sa, x = site % ow * size.s7 - size.sb;
         const int y0 = taps_before(y, 0, size.s4, size.s8), y1 = taps_before(y, h, size.s4, size.s8);
         const int x0 = taps_before(x, 0, size.s5, size.s9), x1 = taps_before(x, w, size.s5, size.s9);
