@@ -3,7 +3,7 @@
 // NDRange : (groups), local (1); each group takes a contiguous share of the ceil(rows / TILE_M) · panels tiles, panel fastest
 // in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` ([KW · IC]; fma(0, w, acc): SPEC.md)
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
-// bias    : [OC] f32; identity: as out, or of all sites
+// bias    : [OC] f32; identity: as out, and perhaps its very memory, or of all sites
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
 // Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
@@ -42,9 +42,8 @@
 
 __kernel void conv_rows(__global const float *restrict in, __global const int *restrict in_inverse,
                         __global const int *restrict in_count, int in_sites, __global const float *restrict w,
-                        __global const float *restrict bias, __global const float *restrict identity,
-                        __global const float *restrict zeros, __global float *restrict out,
-                        __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
+                        __global const float *restrict bias, __global const float *identity,
+                        __global const float *restrict zeros, __global float *out, __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
                         int16 size)
 {
     const int rows = out_count[0];

@@ -2,7 +2,7 @@
 // interpolate: out[r] = tail(x[site] where the mask is 1, else Σ w·x[sampled neighbour] / (Σ w + epsilon)), SPEC.md.
 // NDRange : 1-D, each work-item takes a share of the output's rows
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; taps: [TAPS] int2 (dy, dx); weights: [TAPS] f32, raster order
-// bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32
+// bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
 // size    : H, W, C, mask sites, flags
 // Tunables: TAPS number of kept taps (fixed per kernel of the model); VEC {4, 8, 16}
 // Needs   : OpenCL C 1.2.  Numerics: exact; two fma chains over the sampled taps, one division, then the tail, each rounded
@@ -42,8 +42,7 @@ struct neighbours {
 __kernel void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
                           __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
                           __global const int2 *restrict taps, __global const float *restrict weights, float epsilon,
-                          __global const float *restrict bias, __global const float *restrict identity,
-                          __global float *restrict out, __global const int *restrict out_rows,
+                          __global const float *restrict bias, __global const float *identity, __global float *out, __global const int *restrict out_rows,
                           __global const int *restrict out_count, int out_sites, int8 size)
 {
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;

@@ -43,6 +43,24 @@ __kernel void pool(__global const float *restrict in, __global float *restrict o
         const float2 reciprocal = stp_recip(count);
         __global const float *image = in + (size_t)(site / ow / oh) * h * w * channels;
         __global float *to = out + (size_t)site * channels;
+        // One channel: neighbouring sites side by side, where their windows are whole and on one line.
+        if (channels == 1 && site % ow + VEC <= ow && site + VEC <= share.y && y0 == 0 && y1 == size.s4 && x0 == 0 &&
+            x + (VEC - 1) * size.s7 + (size.s5 - 1) * size.s9 < w) {
+            VT result = (VT)(average ? 0.0f : -INFINITY);
+            for (int ky = 0; ky < size.s4; ky++)
+                for (int kx = 0; kx < size.s5; kx++) {
+                    __global const float *tap = image + (y + ky * size.s8) * w + x + kx * size.s9;
+                    float lanes[VEC];
+#pragma unroll
+                    for (int i = 0; i < VEC; i++)
+                        lanes[i] = tap[i * size.s7];
+                    result = step(result, VLOAD(0, lanes), average);
+                }
+            const float whole = size.s4 * size.s5;
+            VSTORE(average ? DIV_BY(result, whole, stp_recip(whole)) : result, 0, to);
+            site += VEC - 1;
+            continue;
+        }
         int done = 0;
         for (; done + WIDE * VEC <= channels; done += WIDE * VEC) {
             VT result[WIDE];

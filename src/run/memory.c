@@ -12,7 +12,28 @@ struct order {
 
 static bool needs_memory(const struct stp_slot *slot)
 {
-    return !slot->memory && slot->last >= 0;
+    return !slot->memory && slot->last >= 0 && slot->in_place < 0;
+}
+
+// Decides which slots take over the memory of one that dies where they begin: in_place becomes that slot, which lives on for both,
+// or -1. In slot order, so that a chain of them ends at its first.
+static void share_slots(struct stp_plan *plan)
+{
+    for (int s = 0; s < plan->n_slots; s++) {
+        struct stp_slot *slot = &plan->slots[s];
+        if (slot->in_place < 0)
+            continue;
+        const struct stp_slot *source = &plan->slots[slot->in_place];
+        int number = source->in_place < 0 ? slot->in_place : source->in_place;
+        struct stp_slot *root = &plan->slots[number];
+        if (plan->poison || slot->in_place > s || slot->memory || root->memory || source->last != slot->first ||
+            root->bytes != slot->bytes) {
+            slot->in_place = -1;
+            continue;
+        }
+        slot->in_place = number;
+        root->last = slot->last;
+    }
 }
 
 static bool live_together(const struct stp_slot *a, const struct stp_slot *b)
@@ -108,6 +129,10 @@ static stp_status make_buffers(struct stp_plan *plan)
                                   &plan->chunks[c]));
     for (int s = 0; s < plan->n_slots; s++) {
         struct stp_slot *slot = &plan->slots[s];
+        if (slot->in_place >= 0) {
+            slot->memory = plan->slots[slot->in_place].memory; // made before: slots are shared in slot order
+            STP_TRY(stp_cl_check(plan->device, clRetainMemObject(slot->memory), "clRetainMemObject"));
+        }
         if (!needs_memory(slot))
             continue;
         cl_buffer_region region = {slot->offset, slot->bytes};
@@ -125,6 +150,7 @@ stp_status stp_plan_allocate(struct stp_plan *plan)
     if (!order)
         return stp_fail_memory(plan->device->context, (size_t)plan->n_slots * sizeof *order, "the memory plan");
     int count = 0;
+    share_slots(plan);
     for (int s = 0; s < plan->n_slots; s++)
         if (needs_memory(&plan->slots[s]))
             order[count++] = (struct order){plan->slots, s};

@@ -79,7 +79,7 @@ static int add_slot(struct stp_plan *plan, size_t bytes)
         plan->slots = grown;
         plan->cap_slots = capacity;
     }
-    plan->slots[plan->n_slots] = (struct stp_slot){.bytes = bytes ? bytes : 1, .first = INT32_MAX, .last = -1};
+    plan->slots[plan->n_slots] = (struct stp_slot){.bytes = bytes ? bytes : 1, .first = INT32_MAX, .last = -1, .in_place = -1};
     return plan->n_slots++;
 }
 
@@ -385,6 +385,16 @@ void stp_step_in_rows(struct stp_step *step, const struct stp_rows *rows)
     stp_step_read(step, rows->inverse);
     stp_step_read(step, rows->count);
     stp_step_int(step, stp_plan_i32(step->plan, step->node, rows->sites));
+}
+
+void stp_step_in_place(struct stp_step *step, int out, int in)
+{
+    int reads = 0;
+    for (int a = 0; a < step->n_args; a++)
+        reads += step->args[a].kind == STP_ARG_SLOT && step->args[a].slot == in;
+    // An operand that is read in two ways is not read before it is written.
+    if (step->plan->status == STP_OK && reads == 1)
+        step->plan->slots[out].in_place = in;
 }
 
 void stp_step_size(struct stp_step *step, int dimensions, const size_t *global, const size_t *local)

@@ -36,6 +36,7 @@ struct stp_step {
 struct stp_slot {
     size_t bytes;
     int first, last; // steps that name it; first > last: none
+    int in_place;    // slot whose memory it may take over, or -1
     bool constant;   // `memory` belongs to the session's constants
     size_t offset;   // within its chunk of the arena
     int chunk;

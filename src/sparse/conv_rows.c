@@ -136,6 +136,8 @@ static void add_conv_rows(struct stp_plan *plan, const struct job *job, const st
     stp_step_read(step, zeros);
     stp_step_write(step, out);
     stp_step_out_rows(step, &y->rows);
+    if (job->flags & IDENTITY_ROWS)
+        stp_step_in_place(step, out, job->identity);
     add_size(plan, step, job, y);
     stp_step_size(step, variant->dimensions, variant->global, variant->local);
 }

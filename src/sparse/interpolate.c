@@ -77,6 +77,8 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     stp_step_read(step, identity);
     stp_step_write(step, y->slot);
     stp_step_out_rows(step, &y->rows);
+    if (flags & IDENTITY_ROWS)
+        stp_step_in_place(step, y->slot, identity);
     const int64_t numbers[8] = {y->dims[2], y->dims[3], y->dims[1], mask->rows.sites, flags};
     int32_t size[8];
     for (int i = 0; i < 8; i++)
