@@ -481,6 +481,17 @@ static void keep_output(struct stp_plan *plan, int slot)
         plan->slots[slot].first = plan->n_steps;
 }
 
+// Where host and device share memory an output that is written anew anyway is written where the host can read it.
+static void share_output(struct stp_plan *plan, struct stp_port *port)
+{
+    if (!plan->device->info.unified_memory || plan->poison || !port->bytes || plan->status != STP_OK)
+        return;
+    plan->status = stp_device_buffer(plan->device, port->bytes, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, NULL,
+                                     "an output", &plan->slots[port->slot].memory);
+    plan->arena_bytes += port->bytes;
+    port->mapped = true;
+}
+
 static void plan_outputs(struct stp_plan *plan)
 {
     const struct stp_graph *graph = plan->instance->graph;
@@ -494,6 +505,7 @@ static void plan_outputs(struct stp_plan *plan)
             int row_major = add_slot(plan, port->bytes);
             add_transpose(plan, t, row_major, port->slot, false);
             port->slot = row_major;
+            share_output(plan, port);
         }
     }
 }

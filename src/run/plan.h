@@ -62,6 +62,7 @@ struct stp_port {
     const struct stp_value *value;
     int slot;
     size_t bytes;
+    bool mapped; // outputs: a buffer of its own in memory that host and device share, mapped instead of read
 };
 
 struct stp_list {

@@ -37,11 +37,32 @@ stp_status stp_session_create(stp_session **out, stp_model *model, stp_device *d
     return STP_OK;
 }
 
-static void free_tensors(stp_tensor *tensors, int count)
+// Gives mapped outputs back to the device, and frees the others if the plan goes.
+static stp_status drop_outputs(stp_session *session, bool plan_goes)
 {
-    for (int i = 0; tensors && i < count; i++)
-        free(tensors[i].data);
-    free(tensors);
+    stp_status status = STP_OK;
+    for (int i = 0; session->plan && session->outputs && i < session_graph(session)->n_outputs; i++) {
+        const struct stp_port *port = &session->plan->outputs[i];
+        stp_tensor *output = &session->outputs[i];
+        if (!port->mapped && !plan_goes)
+            continue;
+        if (!port->mapped) {
+            free(output->data);
+        } else if (output->data) {
+            cl_int code = clEnqueueUnmapMemObject(session->device->queue, session->plan->slots[port->slot].memory,
+                                                  output->data, 0, NULL, NULL);
+            status = stp_cl_check(session->device, code, "clEnqueueUnmapMemObject");
+        }
+        output->data = NULL;
+    }
+    return status;
+}
+
+static void drop_plan(stp_session *session)
+{
+    if (session->plan && drop_outputs(session, true) == STP_OK)
+        clFinish(session->device->queue);
+    stp_plan_destroy(&session->plan);
 }
 
 void stp_session_destroy(stp_session **out)
@@ -49,10 +70,12 @@ void stp_session_destroy(stp_session **out)
     if (!out || !*out)
         return;
     stp_session *session = *out;
-    stp_plan_destroy(&session->plan);
+    drop_plan(session);
     stp_constants_release(&session->constants);
-    free_tensors(session->inputs, session_graph(session)->n_inputs);
-    free_tensors(session->outputs, session_graph(session)->n_outputs);
+    for (int i = 0; session->inputs && i < session_graph(session)->n_inputs; i++)
+        free(session->inputs[i].data);
+    free(session->inputs);
+    free(session->outputs);
     free(session->mask_bytes);
     free(session->raw_masks);
     free(session->masks);
@@ -158,11 +181,11 @@ static stp_status allocate_outputs(stp_session *session)
     const struct stp_graph *graph = session_graph(session);
     for (int i = 0; i < graph->n_outputs; i++) {
         stp_tensor *output = &session->outputs[i];
-        free(output->data);
+        const struct stp_port *port = &session->plan->outputs[i];
         *output = session->plan->instance->tensors[graph->outputs[i]->id];
-        size_t bytes = session->plan->outputs[i].bytes;
-        output->data = malloc(bytes ? bytes : 1);
-        if (!output->data)
+        size_t bytes = port->bytes;
+        output->data = port->mapped ? NULL : malloc(bytes ? bytes : 1);
+        if (!output->data && !port->mapped)
             return stp_fail_memory(session->context, bytes, "an output");
     }
     return STP_OK;
@@ -194,14 +217,14 @@ stp_status stp_session_prepare(stp_session *session)
     if (session->plan && !session->stale)
         return STP_OK;
     double start = stp_now_ms();
-    stp_plan_destroy(&session->plan);
+    drop_plan(session);
     session->has_run = false;
     struct stp_instance *instance;
     STP_TRY(make_instance(session, &instance));
     STP_TRY(stp_plan_create(&session->plan, session->device, &session->constants, instance, &session->params));
     stp_status status = allocate_outputs(session);
     if (status != STP_OK) {
-        stp_plan_destroy(&session->plan);
+        drop_plan(session);
         return status;
     }
     session->stale = false;
@@ -261,6 +284,13 @@ static stp_status read_outputs(stp_session *session)
         const struct stp_port *port = &plan->outputs[i];
         if (!port->bytes)
             continue;
+        if (port->mapped) {
+            cl_int code;
+            session->outputs[i].data = clEnqueueMapBuffer(session->device->queue, plan->slots[port->slot].memory,
+                                                          CL_FALSE, CL_MAP_READ, 0, port->bytes, 0, NULL, NULL, &code);
+            STP_TRY(stp_cl_check(session->device, code, "clEnqueueMapBuffer"));
+            continue;
+        }
         STP_TRY(stp_cl_check(session->device,
                              clEnqueueReadBuffer(session->device->queue, plan->slots[port->slot].memory, CL_FALSE, 0,
                                                  port->bytes, session->outputs[i].data, 0, NULL, NULL),
@@ -271,6 +301,7 @@ static stp_status read_outputs(stp_session *session)
 
 static stp_status enqueue_all(stp_session *session)
 {
+    STP_TRY(drop_outputs(session, false));
     if (session->params.poison)
         STP_TRY(poison(session));
     STP_TRY(write_inputs(session));
