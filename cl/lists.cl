@@ -34,6 +34,17 @@ __kernel void flag_mask(__global const T *restrict mask, int mask_sites, __globa
     counts[p] = count;
 }
 
+// at / stride, or -1 where that is no whole number from 0 to size - 1.
+static int step_of(int at, int stride, int size)
+{
+    if (stride != 1 && at >= 0) { // a division costs more than all the rest
+        if (at % stride)
+            return -1;
+        at /= stride;
+    }
+    return at < size ? at : -1;
+}
+
 // window: H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x; (H, W) of the list to make, (OH, OW) of the list given.
 __kernel void flag_need(__global const int *restrict of_inverse, __global const int *restrict of_count, int of_sites,
                         __global uchar *restrict flags, __global int *restrict counts, int sites, int pieces, int16 window)
@@ -49,15 +60,10 @@ __kernel void flag_need(__global const int *restrict of_inverse, __global const 
         const int x = s % w, y = s / w % h, n = s / w / h;
         uchar flag = 0;
         for (int ky = 0; ky < window.s4 && !flag; ky++) {
-            const int ty = y + window.sa - ky * window.s8;
-            if (ty < 0 || ty % window.s6 || ty / window.s6 >= oh)
-                continue;
-            for (int kx = 0; kx < window.s5 && !flag; kx++) {
-                const int tx = x + window.sb - kx * window.s9;
-                if (tx < 0 || tx % window.s7 || tx / window.s7 >= ow)
-                    continue;
-                const int of = (n * oh + ty / window.s6) * ow + tx / window.s7;
-                flag = !of_listed || of_inverse[of] >= 0;
+            const int ty = step_of(y + window.sa - ky * window.s8, window.s6, oh);
+            for (int kx = 0; kx < window.s5 && ty >= 0 && !flag; kx++) {
+                const int tx = step_of(x + window.sb - kx * window.s9, window.s7, ow);
+                flag = tx >= 0 && (!of_listed || of_inverse[(n * oh + ty) * ow + tx] >= 0);
             }
         }
         flags[s] = flag;
