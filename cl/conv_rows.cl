@@ -57,8 +57,9 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int share = (tiles + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
     const int first = (int)get_group_id(0) * share, last = min(first + share, tiles);
 
-    // Of the tile's rows: their sites, and where each segment of the window starts in the input (row number, or -1 for `zeros`).
-    int site[TILE_M], from[CACHED * TILE_M];
+    // Of the tile's rows: their sites, and where each segment of the window starts in the input, or `zeros`.
+    int site[TILE_M];
+    __global const float *from[CACHED * TILE_M];
     int run = 1; // taps per segment
     for (int tile = first; tile < last; tile++) {
         const int panel = tile % panels, row0 = tile / panels * TILE_M;
@@ -104,7 +105,7 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
             if (fresh || segments > CACHED)
                 for (int m = 0; m < TILE_M; m++) {
                     if (FLAGS & SAME_ROWS) {
-                        from[m] = min(row0 + m, rows - 1);
+                        from[m] = in + (size_t)min(row0 + m, rows - 1) * IC;
                         continue;
                     }
                     const int line = site[m] / OW, image = line / OH;
@@ -119,16 +120,14 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                             if (in_listed)
                                 row = in_inverse[row];
                         }
-                        from[s * TILE_M + m] = row;
+                        from[s * TILE_M + m] = row < 0 ? zeros : in + (size_t)row * IC;
                     }
                 }
             for (int s = 0; s < count; s++) {
                 __global const float *x[TILE_M];
 #pragma unroll
-                for (int m = 0; m < TILE_M; m++) {
-                    const int row = from[s * TILE_M + m];
-                    x[m] = row < 0 ? zeros : in + (size_t)row * IC + conv_group * icg;
-                }
+                for (int m = 0; m < TILE_M; m++)
+                    x[m] = from[s * TILE_M + m] + conv_group * icg;
                 for (int k = 0; k < depth; k++) {
                     VT weight[VECS];
 #pragma unroll
