@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Work sizes and tiles keep within a device's limits, over made-up devices from one item per group to large GPUs.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "device/worksize.h"
+
+static const struct device {
+    const char *name;
+    struct stp_limits limits;
+} devices[] = {
+    {"CPU, 4 floats", {.is_cpu = true, .compute_units = 2, .max_work_group = 4096, .max_work_item = {4096, 4096, 4096},
+                       .local_memory = 512 << 10, .vector_width = 4}},
+    {"CPU, 8 floats", {.is_cpu = true, .compute_units = 2, .max_work_group = 4096, .max_work_item = {4096, 4096, 4096},
+                       .local_memory = 512 << 10, .vector_width = 8}},
+    {"CPU, 16 floats", {.is_cpu = true, .compute_units = 64, .max_work_group = 8192, .max_work_item = {8192, 8192, 8192},
+                        .local_memory = 32 << 10, .vector_width = 16}},
+    {"CPU, groups of 1", {.is_cpu = true, .compute_units = 1, .max_work_group = 1, .max_work_item = {1, 1, 1},
+                          .local_memory = 32 << 10, .vector_width = 1}},
+    {"integrated GPU", {.compute_units = 24, .max_work_group = 256, .max_work_item = {256, 256, 256},
+                        .local_memory = 64 << 10, .vector_width = 1}},
+    {"GPU, groups of 64", {.compute_units = 8, .max_work_group = 64, .max_work_item = {64, 64, 64},
+                           .local_memory = 32 << 10, .vector_width = 4}},
+    {"GPU, 16 KiB local", {.compute_units = 4, .max_work_group = 1024, .max_work_item = {1024, 1024, 64},
+                           .local_memory = 16 << 10, .vector_width = 1}},
+    {"GPU, 1 KiB local", {.compute_units = 1, .max_work_group = 128, .max_work_item = {128, 2, 1},
+                          .local_memory = 1 << 10, .vector_width = 1}},
+    {"large GPU", {.compute_units = 132, .max_work_group = 1024, .max_work_item = {1024, 1024, 64},
+                   .local_memory = 48 << 10, .vector_width = 1}},
+};
+
+static const int64_t sizes[] = {1, 2, 3, 4, 8, 9, 16, 17, 18, 24, 25, 32, 64, 65, 1000, 1 << 20};
+
+static void test_stride(void **state)
+{
+    (void)state;
+    for (size_t d = 0; d < STP_LENGTH(devices); d++)
+        for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
+            const struct stp_limits *limits = &devices[d].limits;
+            struct stp_worksize size = stp_worksize_stride(limits, sizes[i]);
+            print_message("%s, %lld items\n", devices[d].name, (long long)sizes[i]);
+            assert_true(size.local >= 1 && size.local <= limits->max_work_group && size.local <= limits->max_work_item[0]);
+            assert_true(size.global >= size.local && size.global % size.local == 0);
+            assert_true(size.global <= (size_t)sizes[i] + size.local); // no group without work
+            int64_t pieces = stp_worksize_scan(limits, sizes[i]);
+            assert_true(pieces >= 1 && pieces <= sizes[i]);
+        }
+}
+
+static void test_register_tile(void **state)
+{
+    (void)state;
+    for (size_t d = 0; d < STP_LENGTH(devices); d++)
+        for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
+            struct stp_tile tile = stp_worksize_conv_rows(&devices[d].limits, sizes[i]);
+            int columns = tile.vec * tile.vecs;
+            assert_true(tile.rows >= 1 && tile.vecs >= 1 && tile.groups >= 1);
+            assert_true(tile.vec == 4 || tile.vec == 8 || tile.vec == 16);
+            // Not twice as wide as need be.
+            assert_true(columns <= 4 || columns < 2 * sizes[i] || sizes[i] > 16);
+        }
+}
+
+static void test_local_tile(void **state)
+{
+    (void)state;
+    for (size_t d = 0; d < STP_LENGTH(devices); d++)
+        for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
+            const struct stp_limits *limits = &devices[d].limits;
+            struct stp_local_tile tile = stp_worksize_conv_tile(limits, sizes[i]);
+            size_t side = (size_t)tile.side, width = side * (size_t)tile.each, depth = (size_t)tile.depth;
+            print_message("%s, %lld columns\n", devices[d].name, (long long)sizes[i]);
+            assert_true(tile.side >= 1 && tile.each >= 1 && tile.depth >= 1 && tile.groups >= 1);
+            assert_true(side * side <= limits->max_work_group);
+            assert_true(side <= limits->max_work_item[0] && side <= limits->max_work_item[1]);
+            // As cl/conv_tile.cl declares them: a, b, from.
+            assert_true((depth * (width + 1) + depth * width + width) * 4 <= limits->local_memory);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stride),
+        cmocka_unit_test(test_register_tile),
+        cmocka_unit_test(test_local_tile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
