@@ -92,6 +92,11 @@ struct stp_plan {
     struct stp_port *masks;            // kept for report.c: first those to report (Sample's outputs, mask inputs)
     int n_masks, n_reported;
 
+    // What builder functions give after a failure.
+    struct stp_step unused_step;
+    struct stp_arg unused_arg;
+    struct stp_place nowhere;
+
     cl_mem *chunks;
     size_t *chunk_bytes;
     int n_chunks;
@@ -102,6 +107,15 @@ struct stp_plan {
 stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, struct stp_constants *constants,
                            struct stp_instance *instance, const stp_session_params *params);
 void stp_plan_destroy(struct stp_plan **plan);
+
+// Records a failure of the plan's own bookkeeping, unless it failed before.
+void stp_plan_out_of_memory(struct stp_plan *plan);
+
+// ports.c: uploads before all other steps, downloads behind them, masks; then the slots of all these are kept alive.
+void stp_plan_inputs(struct stp_plan *plan);
+void stp_plan_outputs(struct stp_plan *plan);
+void stp_plan_masks(struct stp_plan *plan);
+void stp_plan_keep_ports(struct stp_plan *plan);
 
 // memory.c: offsets by lifetime, chunks, sub-buffers.
 stp_status stp_plan_allocate(struct stp_plan *plan);

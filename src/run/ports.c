@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes into a plan and comes out of it: inputs, outputs, and the masks that can be asked for after a run.
+#include <stdio.h>
+
+#include "graph/op.h"
+#include "ops/registry.h"
+#include "run/plan.h"
+
+// Rank 4 with more than one channel and more than one site lies in another order on the device than in ONNX.
+static bool needs_transpose(const stp_tensor *t)
+{
+    return t->rank == 4 && t->dims[1] > 1 && t->dims[2] * t->dims[3] > 1;
+}
+
+// `to` and `from` hold the same tensor, in ONNX's order and in storage order (`pack`), or the other way round.
+static void add_transpose(struct stp_plan *plan, const stp_tensor *t, int to, int from, bool pack)
+{
+    char options[64];
+    snprintf(options, sizeof options, "-DT=%s",
+             t->dtype == STP_F32 || t->dtype == STP_I32 ? "int" : t->dtype == STP_I64 ? "long" : "uchar");
+    struct stp_step *step = stp_plan_step(plan, NULL, "layout", options, pack ? "nchw_to_nhwc" : "nhwc_to_nchw");
+    int64_t sites = t->dims[2] * t->dims[3];
+    stp_step_read(step, from);
+    stp_step_write(step, to);
+    stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[0]));
+    stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[1]));
+    stp_step_int(step, stp_plan_i32(plan, NULL, sites));
+    stp_step_stride(step, t->dims[0] * stp_div_up(sites, 16));
+}
+
+void stp_plan_inputs(struct stp_plan *plan)
+{
+    const struct stp_graph *graph = plan->instance->graph;
+    for (int i = 0; i < graph->n_inputs; i++) {
+        const struct stp_value *value = graph->inputs[i];
+        const stp_tensor *t = stp_plan_tensor(plan, value);
+        struct stp_port *port = &plan->inputs[i];
+        *port = (struct stp_port){.value = value, .slot = -1};
+        if (!value->readers && !value->is_output)
+            continue;
+        port->bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype);
+        port->slot = stp_plan_place(plan, value)->slot;
+        if (needs_transpose(t)) {
+            int staging = stp_plan_temp(plan, port->bytes);
+            add_transpose(plan, t, port->slot, staging, true);
+            port->slot = staging;
+        }
+    }
+}
+
+// Live from before the first step, or beyond the last.
+static void keep_input(struct stp_plan *plan, int slot)
+{
+    plan->slots[slot].first = 0;
+    if (plan->slots[slot].last < 0)
+        plan->slots[slot].last = 0;
+}
+
+static void keep_output(struct stp_plan *plan, int slot)
+{
+    plan->slots[slot].last = plan->n_steps;
+    if (plan->slots[slot].first > plan->n_steps)
+        plan->slots[slot].first = plan->n_steps;
+}
+
+// Where host and device share memory an output that is written anew anyway is written where the host can read it.
+static void share_output(struct stp_plan *plan, struct stp_port *port)
+{
+    if (!plan->device->info.unified_memory || plan->poison || !port->bytes || plan->status != STP_OK)
+        return;
+    plan->status = stp_device_buffer(plan->device, port->bytes, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, NULL,
+                                     "an output", &plan->slots[port->slot].memory);
+    plan->arena_bytes += port->bytes;
+    port->mapped = true;
+}
+
+void stp_plan_outputs(struct stp_plan *plan)
+{
+    const struct stp_graph *graph = plan->instance->graph;
+    for (int i = 0; i < graph->n_outputs; i++) {
+        const struct stp_value *value = graph->outputs[i];
+        const stp_tensor *t = stp_plan_tensor(plan, value);
+        struct stp_port *port = &plan->outputs[i];
+        *port = (struct stp_port){.value = value, .slot = stp_plan_place(plan, value)->slot};
+        port->bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype);
+        if (needs_transpose(t)) {
+            int row_major = stp_plan_temp(plan, port->bytes);
+            add_transpose(plan, t, row_major, port->slot, false);
+            port->slot = row_major;
+            share_output(plan, port);
+        }
+    }
+}
+
+static void add_mask(struct stp_plan *plan, const struct stp_value *value)
+{
+    for (int i = 0; i < plan->n_masks; i++)
+        if (plan->masks[i].value == value)
+            return;
+    const stp_tensor *t = stp_plan_tensor(plan, value);
+    plan->masks[plan->n_masks++] = (struct stp_port){.value = value,
+                                                     .slot = stp_plan_place(plan, value)->slot,
+                                                     .bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype)};
+}
+
+// Sample's outputs, graph inputs that are masks, and what lists and interpolations rest on stay until they can be asked for.
+void stp_plan_masks(struct stp_plan *plan)
+{
+    const struct stp_instance *instance = plan->instance;
+    const struct stp_graph *graph = instance->graph;
+    plan->masks = stp_arena_array(&plan->arena, (size_t)graph->n_values, sizeof *plan->masks);
+    if (!plan->masks) {
+        stp_plan_out_of_memory(plan);
+        return;
+    }
+    for (int v = 0; v < graph->n_values; v++) {
+        const struct stp_value *value = graph->values[v];
+        bool sampled = value->producer && value->producer->op == &stp_op_Sample;
+        if ((sampled || value->is_input) && stp_instance_is_mask(instance, value) && plan->places[v])
+            add_mask(plan, value);
+    }
+    plan->n_reported = plan->n_masks;
+    for (int r = 1; r < instance->n_regions; r++)
+        if (instance->regions[r].kind == STP_SITES_LIST)
+            add_mask(plan, graph->values[instance->regions[r].mask]);
+    for (int n = 0; n < graph->n_nodes; n++)
+        if (graph->nodes[n]->op == &stp_op_Interpolate)
+            add_mask(plan, stp_instance_mask_source(instance, graph->nodes[n]->inputs[1]));
+}
+
+void stp_plan_keep_ports(struct stp_plan *plan)
+{
+    const struct stp_graph *graph = plan->instance->graph;
+    for (int i = 0; i < graph->n_inputs; i++)
+        if (plan->inputs[i].slot >= 0)
+            keep_input(plan, plan->inputs[i].slot);
+    for (int i = 0; i < graph->n_outputs; i++)
+        keep_output(plan, plan->outputs[i].slot);
+    for (int i = 0; i < plan->n_masks; i++)
+        keep_output(plan, plan->masks[i].slot);
+    for (int i = 1; i < plan->n_lists; i++)
+        if (plan->lists[i].region)
+            keep_output(plan, plan->lists[i].rows.count);
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Slots: device buffers of a plan, the constants of the session among them, and where each value of the graph lies.
+#include <stdlib.h>
+
+#include "run/plan.h"
+#include "sparse/lists.h"
+
+void stp_plan_out_of_memory(struct stp_plan *plan)
+{
+    if (plan->status == STP_OK)
+        plan->status = stp_fail(stp_plan_context(plan), STP_ERROR_OUT_OF_MEMORY, "out of memory while planning");
+}
+
+// Slots --------------------------------------------------------------------------------------------------------------
+
+int stp_plan_temp(struct stp_plan *plan, size_t bytes)
+{
+    if (plan->n_slots == plan->cap_slots) {
+        int capacity = plan->cap_slots ? plan->cap_slots * 2 : 256;
+        struct stp_slot *grown = realloc(plan->slots, (size_t)capacity * sizeof *grown);
+        if (!grown) {
+            stp_plan_out_of_memory(plan);
+            return 0; // slot 0 always exists: the plan makes it first
+        }
+        plan->slots = grown;
+        plan->cap_slots = capacity;
+    }
+    plan->slots[plan->n_slots] = (struct stp_slot){.bytes = bytes ? bytes : 1, .first = INT32_MAX, .last = -1, .in_place = -1};
+    return plan->n_slots++;
+}
+
+static struct stp_constant *find_constant(struct stp_constants *constants, const void *key, int variant)
+{
+    for (size_t i = 0; i < constants->count; i++)
+        if (constants->items[i].key == key && constants->items[i].variant == variant)
+            return &constants->items[i];
+    return NULL;
+}
+
+static struct stp_constant *make_constant(struct stp_plan *plan, const void *key, int variant, size_t bytes,
+                                          void (*pack)(void *, const void *), const void *user)
+{
+    struct stp_constants *constants = plan->constants;
+    if (constants->count == constants->capacity) {
+        size_t capacity = constants->capacity ? constants->capacity * 2 : 64;
+        struct stp_constant *grown = realloc(constants->items, capacity * sizeof *grown);
+        if (!grown) {
+            stp_plan_out_of_memory(plan);
+            return NULL;
+        }
+        constants->items = grown;
+        constants->capacity = capacity;
+    }
+    void *host = calloc(1, bytes ? bytes : 1);
+    if (!host) {
+        plan->status = stp_fail_memory(stp_plan_context(plan), bytes, "weights");
+        return NULL;
+    }
+    pack(host, user);
+    struct stp_constant constant = {.key = key, .variant = variant, .bytes = bytes};
+    plan->status = stp_device_buffer(plan->device, bytes ? bytes : 1, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, host,
+                                     "weights", &constant.memory);
+    free(host);
+    if (plan->status != STP_OK)
+        return NULL;
+    constants->bytes += bytes;
+    constants->items[constants->count] = constant;
+    return &constants->items[constants->count++];
+}
+
+int stp_plan_constant(struct stp_plan *plan, const void *key, int variant, size_t bytes,
+                      void (*pack)(void *destination, const void *user), const void *user)
+{
+    if (plan->status != STP_OK)
+        return 0;
+    struct stp_constant *constant = find_constant(plan->constants, key, variant);
+    if (constant && constant->bytes != bytes) {
+        plan->status = stp_fail(stp_plan_context(plan), STP_ERROR_DEVICE, "internal: one constant in two sizes");
+        return 0;
+    }
+    if (!constant)
+        constant = make_constant(plan, key, variant, bytes, pack, user);
+    if (!constant)
+        return 0;
+    for (int s = 0; s < plan->n_slots; s++)
+        if (plan->slots[s].constant && plan->slots[s].memory == constant->memory)
+            return s;
+    int slot = stp_plan_temp(plan, bytes);
+    if (plan->status == STP_OK) {
+        plan->slots[slot].constant = true;
+        plan->slots[slot].memory = constant->memory;
+    }
+    return slot;
+}
+
+static void pack_zeros(void *destination, const void *user)
+{
+    (void)destination;
+    (void)user;
+}
+
+int stp_plan_zeros(struct stp_plan *plan, size_t count)
+{
+    // In powers of two, so that a few buffers serve all.
+    static const char key;
+    int power = 8;
+    while (((size_t)1 << power) < count)
+        power++;
+    return stp_plan_constant(plan, &key, power, sizeof(float) << power, pack_zeros, NULL);
+}
+
+void stp_constants_release(struct stp_constants *constants)
+{
+    for (size_t i = 0; i < constants->count; i++)
+        clReleaseMemObject(constants->items[i].memory);
+    free(constants->items);
+    *constants = (struct stp_constants){0};
+}
+
+// Places -------------------------------------------------------------------------------------------------------------
+
+static void storage_dims(int rank, const int64_t *dims, int64_t *storage)
+{
+    memcpy(storage, dims, (size_t)rank * sizeof *dims);
+    if (rank == 4) {
+        storage[1] = dims[2];
+        storage[2] = dims[3];
+        storage[3] = dims[1];
+    }
+}
+
+struct constant_source {
+    const stp_tensor *tensor;
+};
+
+// Row-major N×C×H×W → N×H×W×C; other ranks as they are.
+static void pack_storage(void *destination, const void *user)
+{
+    const stp_tensor *t = ((const struct constant_source *)user)->tensor;
+    size_t size = stp_dtype_size(t->dtype);
+    int64_t count = stp_tensor_elements(t);
+    if (t->rank != 4) {
+        memcpy(destination, t->data, (size_t)count * size);
+        return;
+    }
+    int64_t channels = t->dims[1], sites = t->dims[2] * t->dims[3];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t n = i / (channels * sites), c = i / sites % channels, s = i % sites;
+        memcpy((char *)destination + (size_t)((n * sites + s) * channels + c) * size,
+               (const char *)t->data + (size_t)i * size, size);
+    }
+}
+
+// A value that is known on the host under these sizes only: a buffer of the plan's own.
+static int add_known(struct stp_plan *plan, const stp_tensor *t, size_t bytes)
+{
+    int slot = stp_plan_temp(plan, bytes);
+    void *host = malloc(bytes ? bytes : 1);
+    if (!host) {
+        stp_plan_out_of_memory(plan);
+    } else if (plan->status == STP_OK) {
+        pack_storage(host, &(struct constant_source){t});
+        plan->status = stp_device_buffer(plan->device, bytes ? bytes : 1, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, host,
+                                         "a known value", &plan->slots[slot].memory);
+    }
+    free(host);
+    return slot;
+}
+
+const struct stp_place *stp_plan_place(struct stp_plan *plan, const struct stp_value *value)
+{
+    struct stp_place **place = &plan->places[value->id];
+    if (*place)
+        return *place;
+    *place = stp_arena_alloc(&plan->arena, sizeof **place);
+    if (!*place) {
+        stp_plan_out_of_memory(plan);
+        return &plan->nowhere;
+    }
+    const stp_tensor *t = stp_plan_tensor(plan, value);
+    struct stp_place *p = *place;
+    p->dtype = t->dtype;
+    p->rank = t->rank;
+    memcpy(p->dims, t->dims, sizeof p->dims);
+    storage_dims(t->rank, t->dims, p->storage);
+    int64_t elements = stp_tensor_elements(t), last = t->rank ? p->storage[t->rank - 1] : 1;
+    p->rows = stp_plan_rows(plan, plan->instance->region[value->id], last ? elements / last : 0);
+    size_t bytes = (size_t)elements * stp_dtype_size(t->dtype);
+    stp_tensor constant = stp_value_tensor(value);
+    if (stp_value_is_constant(value))
+        p->slot = stp_plan_constant(plan, value, 0, bytes, pack_storage, &(struct constant_source){&constant});
+    else if (t->data && !value->is_input)
+        p->slot = add_known(plan, t, bytes);
+    else
+        p->slot = stp_plan_temp(plan, bytes);
+    return p;
+}
+
+void stp_plan_alias(struct stp_plan *plan, const struct stp_value *value, const struct stp_value *of)
+{
+    int slot = stp_plan_place(plan, of)->slot;
+    int spare = plan->n_slots;
+    struct stp_place *place = (struct stp_place *)stp_plan_place(plan, value);
+    if (plan->status != STP_OK)
+        return;
+    if (place->slot == spare && plan->n_slots == spare + 1)
+        plan->n_slots--; // the slot made for it is not needed
+    place->slot = slot;
+}
