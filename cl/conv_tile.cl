@@ -34,8 +34,9 @@
 #define RELU 16
 
 // The row of `in` that tap (dy, dx) of output row r reads, or -1 outside the image.
-static int input_row(int r, int dy, int dx, __global const int *restrict in_inverse, int in_listed,
-                     __global const int *restrict out_rows, int out_listed, int16 size)
+// No `restrict` here: inlined, it becomes an LLVM intrinsic that Oclgrind 21.10 does not know.
+static int input_row(int r, int dy, int dx, __global const int *in_inverse, int in_listed, __global const int *out_rows,
+                     int out_listed, int16 size)
 {
     if (FLAGS & SAME_ROWS)
         return r;

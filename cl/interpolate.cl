@@ -23,7 +23,7 @@ STP_DEFINE_DIV(VEC)
 #define WIDE 4
 
 // value += bias, += identity, Relu, as the flags say; `at` is the first channel.
-static VT tail(VT value, int flags, __global const float *restrict bias, __global const float *restrict add, int at)
+static VT tail(VT value, int flags, __global const float *bias, __global const float *add, int at)
 {
     if (flags & HAS_BIAS)
         value += VLOAD(0, bias + at);
