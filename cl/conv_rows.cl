@@ -7,11 +7,9 @@
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
 // Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
-#define PASTE_(a, b) a##b
-#define PASTE(a, b) PASTE_(a, b)
-#define VT PASTE(float, VEC)
-#define VLOAD PASTE(vload, VEC)
-#define VSTORE PASTE(vstore, VEC)
+#define VT STP_CAT(float, VEC)
+#define VLOAD STP_CAT(vload, VEC)
+#define VSTORE STP_CAT(vstore, VEC)
 #define TILE_N (VEC * VECS)
 
 #define H size.s0
@@ -43,7 +41,8 @@
 __kernel void conv_rows(__global const float *restrict in, __global const int *restrict in_inverse,
                         __global const int *restrict in_count, int in_sites, __global const float *restrict w,
                         __global const float *restrict bias, __global const float *identity,
-                        __global const float *restrict zeros, __global float *out, __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
+                        __global const float *restrict zeros, __global float *out,
+                        __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
                         int16 size)
 {
     const int rows = out_count[0];

@@ -53,8 +53,8 @@ __kernel __attribute__((reqd_work_group_size(L, L, 1))) void
 conv_tile(__global const float *restrict in, __global const int *restrict in_inverse,
           __global const int *restrict in_count, int in_sites, __global const float *restrict w,
           __global const float *restrict bias, __global const float *identity,
-          __global const float *restrict zeros, __global float *out, __global const int *restrict out_rows, __global const int *restrict out_count,
-          int out_sites, int16 size)
+          __global const float *restrict zeros, __global float *out, __global const int *restrict out_rows,
+          __global const int *restrict out_count, int out_sites, int16 size)
 {
     __local float a[KC][TILE_M + 1];
     __local float b[KC][TILE_N];

@@ -6,12 +6,10 @@
 // size    : H, W, C, mask sites, flags
 // Tunables: TAPS number of kept taps (fixed per kernel of the model); VEC {4, 8, 16}
 // Needs   : OpenCL C 1.2.  Numerics: exact; two fma chains over the sampled taps, one division, then the tail, each rounded
-#define PASTE_(a, b) a##b
-#define PASTE(a, b) PASTE_(a, b)
-#define VT PASTE(float, VEC)
-#define VLOAD PASTE(vload, VEC)
-#define VSTORE PASTE(vstore, VEC)
-#define DIV_BY PASTE(stp_div_by, VEC)
+#define VT STP_CAT(float, VEC)
+#define VLOAD STP_CAT(vload, VEC)
+#define VSTORE STP_CAT(vstore, VEC)
+#define DIV_BY STP_CAT(stp_div_by, VEC)
 STP_DEFINE_DIV(VEC)
 
 #define HAS_BIAS 1
@@ -42,8 +40,9 @@ struct neighbours {
 __kernel void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
                           __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
                           __global const int2 *restrict taps, __global const float *restrict weights, float epsilon,
-                          __global const float *restrict bias, __global const float *identity, __global float *out, __global const int *restrict out_rows,
-                          __global const int *restrict out_count, int out_sites, int8 size)
+                          __global const float *restrict bias, __global const float *identity, __global float *out,
+                          __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
+                          int8 size)
 {
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;
     const int rows = out_count[0], out_listed = rows < out_sites, x_listed = x_count[0] < x_sites;

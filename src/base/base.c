@@ -246,6 +246,22 @@ int64_t stp_tensor_elements(const stp_tensor *tensor)
     return count;
 }
 
+double stp_number_at(const stp_tensor *tensor, int64_t i)
+{
+    const char *at = (const char *)tensor->data + (size_t)i * stp_dtype_size(tensor->dtype);
+    int32_t small;
+    int64_t large;
+    switch (tensor->dtype) {
+    case STP_F32: return (double)stp_float_at(tensor->data, i);
+    case STP_I32: memcpy(&small, at, sizeof small); return small;
+    case STP_I64: memcpy(&large, at, sizeof large); return (double)large;
+    case STP_BOOL:
+    case STP_U8: return *(const unsigned char *)at;
+    case STP_DTYPE_NONE: break;
+    }
+    return 0;
+}
+
 stp_tensor stp_tensor_make(stp_dtype dtype, int rank, const int64_t *dims)
 {
     stp_tensor tensor = {.dtype = dtype, .rank = rank};

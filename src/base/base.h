@@ -84,6 +84,16 @@ struct stp_file {
 stp_status stp_file_map(struct stp_file *out, stp_context *context, const char *path);
 void stp_file_unmap(struct stp_file *file);
 
+// Element i of an array of floats that may lie unaligned, as weights in a mapped file do.
+static inline float stp_float_at(const void *floats, int64_t i)
+{
+    float x;
+    memcpy(&x, (const char *)floats + (size_t)i * sizeof x, sizeof x);
+    return x;
+}
+// Element i of a tensor of any type, aligned or not.
+double stp_number_at(const stp_tensor *tensor, int64_t i);
+
 // Sets dtype, rank and dims; data stays NULL.
 stp_tensor stp_tensor_make(stp_dtype dtype, int rank, const int64_t *dims);
 bool stp_tensor_same_shape(const stp_tensor *a, const stp_tensor *b);

@@ -4,14 +4,8 @@
 
 #include "graph/op.h"
 #include "graph/passes.h"
+#include "ops/batchnorm.h"
 #include "ops/registry.h"
-
-static float element(const struct stp_value *value, int64_t i)
-{
-    float x;
-    memcpy(&x, (const char *)value->data + (size_t)i * sizeof x, sizeof x);
-    return x;
-}
 
 static struct stp_value *new_constant(struct stp_graph *graph, const char *base, int rank, const int64_t *dims, float **data)
 {
@@ -47,23 +41,22 @@ static stp_status fold(struct stp_graph *graph, struct stp_node *bn)
     struct stp_node *conv = bn->inputs[0]->producer;
     const struct stp_value *w = conv->inputs[1], *b = conv->n_inputs > 2 ? conv->inputs[2] : NULL;
     int64_t channels = w->dims[0], each = w->dims[1] * w->dims[2] * w->dims[3];
-    float epsilon, *weights, *bias;
-    STP_TRY(stp_attr_float(graph->context, bn, "epsilon", 1e-5f, &epsilon));
+    float *weights, *bias;
     struct stp_value *new_w = new_constant(graph, w->name, 4, w->dims, &weights);
     struct stp_value *new_b = new_w ? new_constant(graph, bn->inputs[2]->name, 1, &channels, &bias) : NULL;
     struct stp_value **inputs = stp_arena_array(&graph->arena, 3, sizeof *inputs);
     if (!new_b || !inputs)
         return stp_fail_memory(graph->context, (size_t)(channels * each) * sizeof *weights, "folded weights");
     for (int64_t c = 0; c < channels; c++) {
-        double scale = (double)element(bn->inputs[1], c) / sqrt((double)element(bn->inputs[4], c) + (double)epsilon);
+        double scale = stp_batchnorm_scale(bn, c);
         for (int64_t i = 0; i < each; i++) {
-            weights[c * each + i] = (float)((double)element(w, c * each + i) * scale);
+            weights[c * each + i] = (float)((double)stp_float_at(w->data, c * each + i) * scale);
             if (!isfinite(weights[c * each + i]))
                 return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, bn,
                                      "folded into the convolution before it, its weights are not finite");
         }
-        double start = b ? (double)element(b, c) : 0;
-        bias[c] = (float)((start - (double)element(bn->inputs[3], c)) * scale + (double)element(bn->inputs[2], c));
+        double start = b ? (double)stp_float_at(b->data, c) : 0;
+        bias[c] = (float)((start - (double)stp_float_at(bn->inputs[3]->data, c)) * scale + (double)stp_float_at(bn->inputs[2]->data, c));
     }
     inputs[0] = conv->inputs[0];
     inputs[1] = new_w;

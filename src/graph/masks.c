@@ -25,31 +25,7 @@ static bool constant_is_binary(const struct stp_value *value)
     stp_tensor t = stp_value_tensor(value);
     int64_t count = stp_tensor_elements(&t);
     for (int64_t i = 0; i < count; i++) {
-        double x = 0;
-        const char *at = (const char *)t.data + (size_t)i * stp_dtype_size(t.dtype);
-        switch (t.dtype) {
-        case STP_F32: {
-            float f;
-            memcpy(&f, at, sizeof f);
-            x = f;
-            break;
-        }
-        case STP_I32: {
-            int32_t v;
-            memcpy(&v, at, sizeof v);
-            x = v;
-            break;
-        }
-        case STP_I64: {
-            int64_t v;
-            memcpy(&v, at, sizeof v);
-            x = (double)v;
-            break;
-        }
-        case STP_BOOL:
-        case STP_U8: x = *(const unsigned char *)at; break;
-        case STP_DTYPE_NONE: return false;
-        }
+        double x = stp_number_at(&t, i);
         if (x != 0 && x != 1)
             return false;
     }
@@ -69,12 +45,9 @@ static bool is_constant_one(const struct stp_value *value)
         return false;
     stp_tensor t = stp_value_tensor(value);
     int64_t count = stp_tensor_elements(&t);
-    for (int64_t i = 0; i < count; i++) {
-        float f;
-        memcpy(&f, (const char *)t.data + (size_t)i * sizeof f, sizeof f);
-        if (f != 1)
+    for (int64_t i = 0; i < count; i++)
+        if (stp_float_at(t.data, i) != 1)
             return false;
-    }
     return count > 0;
 }
 

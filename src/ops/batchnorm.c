@@ -11,13 +11,6 @@
 
 static const char *const operands[] = {"input", "scale", "bias", "mean", "variance"};
 
-static float element(const struct stp_value *value, int64_t i)
-{
-    float x;
-    memcpy(&x, (const char *)value->data + (size_t)i * sizeof x, sizeof x);
-    return x;
-}
-
 static stp_status check_operands(struct stp_graph *graph, const struct stp_node *node)
 {
     for (int i = 0; i < 5; i++) {
@@ -33,6 +26,13 @@ static stp_status check_operands(struct stp_graph *graph, const struct stp_node 
                                  "its %s '%s' does not have one number per channel", operands[i], value->name);
     }
     return STP_OK;
+}
+
+double stp_batchnorm_scale(const struct stp_node *node, int64_t c)
+{
+    const struct stp_batchnorm_params *params = node->params;
+    return (double)stp_float_at(node->inputs[1]->data, c) /
+           sqrt((double)stp_float_at(node->inputs[4]->data, c) + (double)params->epsilon);
 }
 
 static stp_status check(struct stp_graph *graph, struct stp_node *node)
@@ -55,12 +55,13 @@ static stp_status check(struct stp_graph *graph, struct stp_node *node)
     float *shift = stp_arena_array(&graph->arena, (size_t)channels, sizeof *shift);
     if (!params || !scale || !shift)
         return stp_fail_memory(graph->context, (size_t)channels * sizeof *scale, "normalisation parameters");
+    *params = (struct stp_batchnorm_params){.channels = channels, .epsilon = epsilon, .scale = scale, .shift = shift};
     for (int64_t c = 0; c < channels; c++) {
-        double a = (double)element(node->inputs[1], c) / sqrt((double)element(node->inputs[4], c) + (double)epsilon);
+        double a = stp_batchnorm_scale(node, c);
         scale[c] = (float)a;
-        shift[c] = (float)((double)element(node->inputs[2], c) - (double)element(node->inputs[3], c) * a);
+        shift[c] = (float)((double)stp_float_at(node->inputs[2]->data, c) -
+                           (double)stp_float_at(node->inputs[3]->data, c) * a);
     }
-    *params = (struct stp_batchnorm_params){.channels = channels, .scale = scale, .shift = shift};
     stp_set_type(node, STP_F32);
     return STP_OK;
 }

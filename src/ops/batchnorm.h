@@ -7,8 +7,12 @@
 
 struct stp_batchnorm_params {
     int64_t channels;
+    float epsilon;
     const float *scale; // scale/√(var + ε), in double, rounded once
     const float *shift; // bias − mean · scale/√(var + ε), in double, rounded once
 };
+
+// scale/√(var + ε) of channel c, in double. The node has passed its check.
+double stp_batchnorm_scale(const struct stp_node *node, int64_t c);
 
 #endif

@@ -116,13 +116,12 @@ static int type_number(const struct stp_place *place)
 }
 
 // The columns to s7, the axes before them to s0 …, fastest first.
-static void add_axes(struct stp_step *step, struct stp_plan *plan, const struct stp_node *node, const struct axes *axes,
-                     const int64_t *values, int beyond)
+static void add_axes(struct stp_step *step, const struct axes *axes, const int64_t *values, int beyond)
 {
-    int32_t numbers[8];
+    int64_t numbers[8];
     for (int i = 0; i < 7; i++)
-        numbers[i] = i < axes->rank - 1 ? stp_plan_i32(plan, node, values[axes->rank - 2 - i]) : beyond;
-    numbers[7] = stp_plan_i32(plan, node, values[axes->rank - 1]);
+        numbers[i] = i < axes->rank - 1 ? values[axes->rank - 2 - i] : beyond;
+    numbers[7] = values[axes->rank - 1];
     stp_step_ints(step, numbers, 8);
 }
 
@@ -164,14 +163,11 @@ static void add_step(struct stp_plan *plan, const struct stp_node *node, const s
     stp_step_read(step, c->slot);
     stp_step_write(step, box->out.slot);
     stp_step_out_rows(step, &out->rows);
-    add_axes(step, plan, node, axes, axes->dims, 1);
+    add_axes(step, axes, axes->dims, 1);
     for (int i = 0; i < OPERANDS; i++)
-        add_axes(step, plan, node, axes, axes->strides[i], 0);
+        add_axes(step, axes, axes->strides[i], 0);
     const int64_t numbers[8] = {box->function, flags, rows, size.block, axes->run, a->start, box->out.start};
-    int32_t job[8];
-    for (int i = 0; i < 8; i++)
-        job[i] = stp_plan_i32(plan, node, numbers[i]);
-    stp_step_ints(step, job, 8);
+    stp_step_ints(step, numbers, 8);
     stp_step_size(step, 2, size.global, size.local);
 }
 

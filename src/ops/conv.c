@@ -104,8 +104,7 @@ static stp_status check_constant(struct stp_graph *graph, const struct stp_node 
     stp_tensor t = stp_value_tensor(value);
     int64_t count = stp_tensor_elements(&t);
     for (int64_t i = 0; i < count; i++) {
-        float x;
-        memcpy(&x, (const char *)t.data + (size_t)i * sizeof x, sizeof x);
+        float x = stp_float_at(t.data, i);
         if (!isfinite(x))
             return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node, "its %s '%s' holds %g", what, value->name,
                                  (double)x);

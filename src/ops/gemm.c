@@ -7,17 +7,10 @@
 #include "ops/rules.h"
 #include "ref/ref.h"
 
-static float element(const struct stp_value *value, int64_t i)
-{
-    float x;
-    memcpy(&x, (const char *)value->data + (size_t)i * sizeof x, sizeof x);
-    return x;
-}
-
 float stp_gemm_weight(const struct stp_node *node, int64_t k, int64_t n)
 {
     const struct stp_gemm_params *p = node->params;
-    float b = element(node->inputs[1], p->trans_b ? n * p->k + k : k * p->n + n);
+    float b = stp_float_at(node->inputs[1]->data, p->trans_b ? n * p->k + k : k * p->n + n);
     return (float)((double)p->alpha * (double)b); // b itself where alpha is 1
 }
 
@@ -27,7 +20,7 @@ float stp_gemm_bias(const struct stp_node *node, int64_t m, int64_t n)
     if (p->c_rows == 0 || p->beta == 0)
         return 0;
     int64_t row = p->c_rows == 1 ? 0 : m, column = p->c_columns == 1 ? 0 : n;
-    return (float)((double)p->beta * (double)element(node->inputs[2], row * p->c_columns + column));
+    return (float)((double)p->beta * (double)stp_float_at(node->inputs[2]->data, row * p->c_columns + column));
 }
 
 // Checks -------------------------------------------------------------------------------------------------------------

@@ -8,19 +8,12 @@
 #include "ref/ref.h"
 #include "sparse/lower_sparse.h"
 
-static float weight_at(const struct stp_value *weight, int64_t i)
-{
-    float x;
-    memcpy(&x, (const char *)weight->data + (size_t)i * sizeof x, sizeof x);
-    return x;
-}
-
 int64_t stp_interpolate_kept_taps(const struct stp_node *node)
 {
     const struct stp_value *weight = node->inputs[2];
     int64_t kept = 0;
     for (int64_t i = 0; i < weight->dims[0] * weight->dims[1]; i++)
-        kept += weight_at(weight, i) != 0;
+        kept += stp_float_at(weight->data, i) != 0;
     return kept;
 }
 
@@ -37,9 +30,9 @@ static stp_status check_weight(struct stp_graph *graph, const struct stp_node *n
                              "its weight '%s' has shape %s: kH×kW, odd, at most 255, is wanted", weight->name,
                              stp_shape_text(text, sizeof text, weight->rank, weight->dims));
     for (int64_t i = 0; i < weight->dims[0] * weight->dims[1]; i++)
-        if (!isfinite(weight_at(weight, i)))
+        if (!isfinite(stp_float_at(weight->data, i)))
             return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node, "its weight '%s' holds %g", weight->name,
-                                 (double)weight_at(weight, i));
+                                 (double)stp_float_at(weight->data, i));
     return STP_OK;
 }
 

@@ -69,7 +69,7 @@ void stp_step_write(struct stp_step *step, int slot); // __global T *
 void stp_step_int(struct stp_step *step, int32_t value);
 void stp_step_uint(struct stp_step *step, uint32_t value);
 void stp_step_float(struct stp_step *step, float value);
-void stp_step_ints(struct stp_step *step, const int32_t *values, int count); // int2, int4, int8 or int16 by value
+void stp_step_ints(struct stp_step *step, const int64_t *values, int count); // int8 or int16 by value; stp_plan_i32() each
 void stp_step_local(struct stp_step *step, size_t bytes);                    // __local T *
 // (rows, count, sites): the rows a step writes. `__global const int *rows, __global const int *count, int sites`
 void stp_step_out_rows(struct stp_step *step, const struct stp_rows *rows);

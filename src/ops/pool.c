@@ -161,10 +161,7 @@ static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
     const int64_t numbers[16] = {x->dims[2],    x->dims[3],  y->dims[2],    y->dims[3],    w.kernel[0], w.kernel[1],
                                  w.stride[0],   w.stride[1], w.dilation[0], w.dilation[1], w.pad[0],    w.pad[1],
                                  x->dims[1],    flags,       end[0],        end[1]};
-    int32_t size[16];
-    for (int i = 0; i < 16; i++)
-        size[i] = stp_plan_i32(plan, node, numbers[i]);
-    stp_step_ints(step, size, 16);
+    stp_step_ints(step, numbers, 16);
     stp_step_stride(step, y->rows.sites);
     return STP_OK;
 }

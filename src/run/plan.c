@@ -125,7 +125,6 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     plan->device = device;
     plan->constants = constants;
     plan->instance = instance;
-    plan->exact = params->exact;
     plan->poison = params->poison;
     stp_plan_temp(plan, 1);
     plan->places = stp_arena_array(&plan->arena, (size_t)graph->n_values, sizeof *plan->places);

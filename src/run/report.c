@@ -10,16 +10,6 @@
 
 // Masks --------------------------------------------------------------------------------------------------------------
 
-static bool is_set(const void *data, stp_dtype dtype, int64_t i)
-{
-    switch (dtype) {
-    case STP_F32: return ((const float *)data)[i] != 0;
-    case STP_I32: return ((const int32_t *)data)[i] != 0;
-    case STP_I64: return ((const int64_t *)data)[i] != 0;
-    default: return ((const unsigned char *)data)[i] != 0;
-    }
-}
-
 static stp_status read_buffer(stp_session *session, int slot, size_t bytes, void *to)
 {
     if (!bytes)
@@ -69,9 +59,11 @@ static stp_status read_masks(stp_session *session)
         const struct stp_port *port = &plan->masks[i];
         const stp_tensor *t = stp_plan_tensor(plan, port->value);
         STP_TRY(read_buffer(session, port->slot, port->bytes, session->raw_masks));
+        stp_tensor raw = *t;
+        raw.data = session->raw_masks;
         int64_t count = stp_tensor_elements(t);
         for (int64_t s = 0; s < count; s++)
-            to[s] = is_set(session->raw_masks, t->dtype, s);
+            to[s] = stp_number_at(&raw, s) != 0;
         describe_mask(port, t, to, &session->masks[i]);
         to += count;
     }

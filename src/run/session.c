@@ -99,10 +99,7 @@ static stp_status check_mask(stp_session *session, const char *name, const stp_t
 {
     int64_t count = stp_tensor_elements(t);
     for (int64_t i = 0; i < count; i++) {
-        double x = t->dtype == STP_F32   ? (double)((const float *)t->data)[i]
-                   : t->dtype == STP_I32 ? ((const int32_t *)t->data)[i]
-                   : t->dtype == STP_I64 ? (double)((const int64_t *)t->data)[i]
-                                         : ((const unsigned char *)t->data)[i];
+        double x = stp_number_at(t, i);
         if (x != 0 && x != 1)
             return stp_fail(session->context, STP_ERROR_INVALID_ARGUMENT,
                             "input '%s' is a mask: it must hold 0 and 1 only, and element %lld is %g", name, (long long)i, x);

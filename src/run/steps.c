@@ -106,9 +106,13 @@ void stp_step_float(struct stp_step *step, float value)
     add_bytes(step, &value, sizeof value);
 }
 
-void stp_step_ints(struct stp_step *step, const int32_t *values, int count)
+void stp_step_ints(struct stp_step *step, const int64_t *values, int count)
 {
-    add_bytes(step, values, (size_t)count * sizeof *values);
+    int32_t ints[16];
+    assert(count <= (int)STP_LENGTH(ints));
+    for (int i = 0; i < count; i++)
+        ints[i] = stp_plan_i32(step->plan, step->node, values[i]);
+    add_bytes(step, ints, (size_t)count * sizeof *ints);
 }
 
 void stp_step_local(struct stp_step *step, size_t bytes)

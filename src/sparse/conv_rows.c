@@ -20,13 +20,6 @@ struct packing {
     int64_t groups, ocg, icg, taps, columns;
 };
 
-static float weight_at(const struct packing *p, int64_t i)
-{
-    float x;
-    memcpy(&x, (const char *)p->w + (size_t)i * sizeof x, sizeof x);
-    return x;
-}
-
 static int64_t panels_per_group(const struct packing *p)
 {
     return stp_div_up(p->ocg, p->columns);
@@ -43,7 +36,7 @@ static void pack_conv_weights(void *destination, const void *user)
                 for (int64_t ic = 0; ic < p->icg; ic++, to += p->columns)
                     for (int64_t n = 0; n < p->columns && panel * p->columns + n < p->ocg; n++) {
                         int64_t oc = g * p->ocg + panel * p->columns + n;
-                        to[n] = weight_at(p, (oc * p->icg + ic) * p->taps + tap);
+                        to[n] = stp_float_at(p->w, (oc * p->icg + ic) * p->taps + tap);
                     }
 }
 
@@ -68,7 +61,7 @@ static void pack_mask_weights(void *destination, const void *user)
         for (int64_t n = 0; n < p.ocg * p.taps; n++, column++)
             for (int64_t ic = 0; ic < p.icg; ic++)
                 ((float *)destination)[(column / all->panel * p.icg + ic) * all->panel + column % all->panel] =
-                    weight_at(&p, (n / p.taps * p.icg + ic) * p.taps + n % p.taps);
+                    stp_float_at(p.w, (n / p.taps * p.icg + ic) * p.taps + n % p.taps);
     }
 }
 
@@ -83,17 +76,14 @@ struct job {
     int bias, identity; // slots
 };
 
-static void add_size(struct stp_plan *plan, struct stp_step *step, const struct job *job, const struct stp_place *y)
+static void add_size(struct stp_step *step, const struct job *job, const struct stp_place *y)
 {
     const struct stp_window *w = &job->window;
     const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3], y->dims[2],          y->dims[3],
                                  w->kernel[0],    w->kernel[1],    w->stride[0],        w->stride[1],
                                  w->dilation[0],  w->dilation[1],  w->pad[0],           w->pad[1],
                                  job->x->dims[1], job->groups * job->ocg, job->groups,  job->flags};
-    int32_t size[16];
-    for (int i = 0; i < 16; i++)
-        size[i] = stp_plan_i32(plan, job->node, numbers[i]);
-    stp_step_ints(step, size, 16);
+    stp_step_ints(step, numbers, 16);
 }
 
 // The kernel that computes a job on this device, and the columns for which its weights are packed.
@@ -138,7 +128,7 @@ static void add_conv_rows(struct stp_plan *plan, const struct job *job, const st
     stp_step_out_rows(step, &y->rows);
     if (job->flags & IDENTITY_ROWS)
         stp_step_in_place(step, out, job->identity);
-    add_size(plan, step, job, y);
+    add_size(step, job, y);
     stp_step_size(step, variant->dimensions, variant->global, variant->local);
 }
 
@@ -216,10 +206,7 @@ static void lower_mask_conv(struct stp_plan *plan, const struct job *job)
                                  w->kernel[0],    w->kernel[1],          w->stride[0],    w->stride[1],
                                  w->dilation[0],  w->dilation[1],        w->pad[0],       w->pad[1],
                                  job->ocg,        job->flags & HAS_BIAS, part.columns,    part.first};
-    int32_t size[16];
-    for (int i = 0; i < 16; i++)
-        size[i] = stp_plan_i32(plan, job->node, numbers[i]);
-    stp_step_ints(step, size, 16);
+    stp_step_ints(step, numbers, 16);
     stp_step_stride(step, job->y->rows.sites);
 }
 

@@ -11,19 +11,12 @@
 enum { HAS_BIAS = 1, HAS_IDENTITY = 2, IDENTITY_ROWS = 4, RELU = 8 };
 
 // The taps with a weight other than 0, in raster order. One that is 0 is not read: stp_graph_drop_taps() leaves those.
-static float tap_weight(const struct stp_value *w, int64_t i)
-{
-    float x;
-    memcpy(&x, (const char *)w->data + (size_t)i * sizeof x, sizeof x);
-    return x;
-}
-
 static void pack_offsets(void *destination, const void *user)
 {
     const struct stp_value *w = user;
     int32_t *to = destination;
     for (int64_t i = 0; i < w->dims[0] * w->dims[1]; i++)
-        if (tap_weight(w, i) != 0) {
+        if (stp_float_at(w->data, i) != 0) {
             *to++ = (int32_t)(i / w->dims[1] - w->dims[0] / 2);
             *to++ = (int32_t)(i % w->dims[1] - w->dims[1] / 2);
         }
@@ -34,8 +27,8 @@ static void pack_weights(void *destination, const void *user)
     const struct stp_value *w = user;
     float *to = destination;
     for (int64_t i = 0; i < w->dims[0] * w->dims[1]; i++)
-        if (tap_weight(w, i) != 0)
-            *to++ = tap_weight(w, i);
+        if (stp_float_at(w->data, i) != 0)
+            *to++ = stp_float_at(w->data, i);
 }
 
 stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *node)
@@ -80,10 +73,7 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     if (flags & IDENTITY_ROWS)
         stp_step_in_place(step, y->slot, identity);
     const int64_t numbers[8] = {y->dims[2], y->dims[3], y->dims[1], mask->rows.sites, flags};
-    int32_t size[8];
-    for (int i = 0; i < 8; i++)
-        size[i] = stp_plan_i32(plan, node, numbers[i]);
-    stp_step_ints(step, size, 8);
+    stp_step_ints(step, numbers, 8);
     stp_step_stride(step, y->rows.sites);
     return STP_OK;
 }

@@ -32,6 +32,13 @@ static const char *mask_type(stp_dtype dtype)
     return dtype == STP_F32 ? "-DT=float" : dtype == STP_I32 ? "-DT=int" : dtype == STP_I64 ? "-DT=long" : "-DT=uchar";
 }
 
+static void one_item_each(struct stp_step *step, int64_t pieces)
+{
+    struct stp_worksize size = stp_worksize_stride(&step->plan->device->limits, pieces);
+    size.global = (size_t)stp_div_up(pieces, (int64_t)size.local) * size.local;
+    stp_step_size(step, 1, &size.global, &size.local);
+}
+
 static void add_flags(struct stp_plan *plan, const struct stp_region *region, int flags, int counts, int64_t sites,
                       int64_t pieces)
 {
@@ -55,14 +62,9 @@ static void add_flags(struct stp_plan *plan, const struct stp_region *region, in
         const int64_t numbers[16] = {region->h,      region->w,      region->of_h,     region->of_w,
                                      w->kernel[0],   w->kernel[1],   w->stride[0],     w->stride[1],
                                      w->dilation[0], w->dilation[1], w->pad[0],        w->pad[1]};
-        int32_t window[16];
-        for (int i = 0; i < 16; i++)
-            window[i] = stp_plan_i32(plan, NULL, numbers[i]);
-        stp_step_ints(step, window, 16);
+        stp_step_ints(step, numbers, 16);
     }
-    struct stp_worksize size = stp_worksize_stride(&plan->device->limits, pieces);
-    size.global = (size_t)stp_div_up(pieces, (int64_t)size.local) * size.local;
-    stp_step_size(step, 1, &size.global, &size.local);
+    one_item_each(step, pieces);
 }
 
 static void build_list(struct stp_plan *plan, const struct stp_region *region, const struct stp_rows *rows)
@@ -80,9 +82,7 @@ static void build_list(struct stp_plan *plan, const struct stp_region *region, c
     stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
     stp_step_int(step, stp_plan_i32(plan, NULL, pieces));
     stp_step_int(step, stp_plan_i32(plan, NULL, (int64_t)(identity_share * (double)rows->sites)));
-    struct stp_worksize size = stp_worksize_stride(&plan->device->limits, pieces);
-    size.global = (size_t)stp_div_up(pieces, (int64_t)size.local) * size.local;
-    stp_step_size(step, 1, &size.global, &size.local);
+    one_item_each(step, pieces);
 }
 
 struct stp_rows stp_plan_rows(struct stp_plan *plan, int region, int64_t sites)
