@@ -1,11 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes ONNX messages in tests. Field numbers are those of onnx.proto. Errors of memory end the test.
+// What the tests of the ONNX reader share: the context, and writing ONNX messages. Field numbers are those of onnx.proto. Errors of memory
+// end the test.
 #ifndef STP_TEST_ONNX_WRITER_H
 #define STP_TEST_ONNX_WRITER_H
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <stipple/context.h>
+
+// Made for all tests of a program.
+static stp_context *context;
+
+static inline int set_up(void **state)
+{
+    (void)state;
+    return stp_context_create(&context, NULL) == STP_OK ? 0 : -1;
+}
+
+static inline int tear_down(void **state)
+{
+    (void)state;
+    stp_context_destroy(&context);
+    return 0;
+}
 
 struct message {
     unsigned char *bytes;

@@ -14,22 +14,7 @@
 #include "onnx/load.h"
 #include "onnx_writer.h"
 
-static stp_context *context;
-
 #define DIMS(...) (sizeof(int64_t[]){__VA_ARGS__} / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
-
-static int set_up(void **state)
-{
-    (void)state;
-    return stp_context_create(&context, NULL) == STP_OK ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    stp_context_destroy(&context);
-    return 0;
-}
 
 // Loads and checks a copy of just that size, so that reading beyond it shows.
 static stp_status try_bytes(const unsigned char *bytes, size_t size)

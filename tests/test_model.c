@@ -13,21 +13,6 @@
 
 #include "onnx_writer.h"
 
-static stp_context *context;
-
-static int set_up(void **state)
-{
-    (void)state;
-    return stp_context_create(&context, NULL) == STP_OK ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    stp_context_destroy(&context);
-    return 0;
-}
-
 // y = x + b with b of three elements, which is an input too where `is_default`.
 static struct message sum_model(bool is_default)
 {

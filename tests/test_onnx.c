@@ -12,22 +12,7 @@
 #include "onnx/wire.h"
 #include "onnx_writer.h"
 
-static stp_context *context;
-
 #define DIMS(...) (sizeof(int64_t[]){__VA_ARGS__} / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
-
-static int set_up(void **state)
-{
-    (void)state;
-    return stp_context_create(&context, NULL) == STP_OK ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    stp_context_destroy(&context);
-    return 0;
-}
 
 // Loads from memory that outlives the graph; the model is taken over.
 static struct message loaded;
