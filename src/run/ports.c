@@ -16,8 +16,9 @@ static bool needs_transpose(const stp_tensor *t)
 static void add_transpose(struct stp_plan *plan, const stp_tensor *t, int to, int from, bool pack)
 {
     char options[64];
-    snprintf(options, sizeof options, "-DT=%s",
-             t->dtype == STP_F32 || t->dtype == STP_I32 ? "int" : t->dtype == STP_I64 ? "long" : "uchar");
+    snprintf(options, sizeof options, "-DT=%s -DWORDS=%d",
+             t->dtype == STP_F32 || t->dtype == STP_I32 ? "int" : t->dtype == STP_I64 ? "long" : "uchar",
+             t->dtype == STP_F32 || t->dtype == STP_I32);
     struct stp_step *step = stp_plan_step(plan, NULL, "layout", options, pack ? "nchw_to_nhwc" : "nhwc_to_nchw");
     int64_t sites = t->dims[2] * t->dims[3];
     stp_step_read(step, from);
@@ -25,7 +26,7 @@ static void add_transpose(struct stp_plan *plan, const stp_tensor *t, int to, in
     stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[0]));
     stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[1]));
     stp_step_int(step, stp_plan_i32(plan, NULL, sites));
-    stp_step_stride(step, t->dims[0] * stp_div_up(sites, 16));
+    stp_step_stride(step, t->dims[0] * stp_div_up(sites, pack ? 16 : 64));
 }
 
 void stp_plan_inputs(struct stp_plan *plan)
