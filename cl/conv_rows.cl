@@ -56,14 +56,18 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int share = (tiles + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
     const int first = (int)get_group_id(0) * share, last = min(first + share, tiles);
 
-    // Of the tile's rows: their sites, and where each segment of the window starts in the input, or `zeros`.
-    int site[TILE_M];
+    // Of the tile's rows: their sites, the corners of their windows, and where each segment of a window starts in the input, or `zeros`.
+    int site[TILE_M], top[TILE_M], left[TILE_M], image[TILE_M];
     __global const float *from[CACHED * TILE_M];
     int run = 1; // taps per segment
+    int row0 = first / panels * TILE_M, panel = first % panels - 1;
     for (int tile = first; tile < last; tile++) {
-        const int panel = tile % panels, row0 = tile / panels * TILE_M;
-        const int conv_group = panel / group_panels;
-        const int oc0 = conv_group * ocg + panel % group_panels * TILE_N;
+        if (++panel == panels) {
+            panel = 0;
+            row0 += TILE_M;
+        }
+        const int conv_group = GROUPS == 1 ? 0 : panel / group_panels;
+        const int oc0 = conv_group * ocg + (panel - conv_group * group_panels) * TILE_N;
         const int columns = min(TILE_N, (conv_group + 1) * ocg - oc0);
         const int fresh = tile == first || panel == 0;
         __global const float *wp = w + (size_t)panel * taps * icg * TILE_N;
@@ -93,8 +97,13 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
             for (int m = 0; m < TILE_M; m++) {
                 const int row = min(row0 + m, rows - 1);
                 site[m] = out_listed ? out_rows[row] : row;
-                const int left = site[m] % OW * STRIDE_X - PAD_X;
-                if (left < 0 || left + KW > W)
+                if (FLAGS & SAME_ROWS)
+                    continue;
+                const int line = site[m] / OW;
+                image[m] = line / OH;
+                top[m] = (line - image[m] * OH) * STRIDE_Y - PAD_Y;
+                left[m] = (site[m] - line * OW) * STRIDE_X - PAD_X;
+                if (left[m] < 0 || left[m] + KW > W)
                     run = 1;
             }
         }
@@ -107,19 +116,21 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                         from[m] = in + (size_t)min(row0 + m, rows - 1) * IC;
                         continue;
                     }
-                    const int line = site[m] / OW, image = line / OH;
-                    const int top = (line - image * OH) * STRIDE_Y - PAD_Y;
-                    const int left = (site[m] - line * OW) * STRIDE_X - PAD_X;
+                    int ky = segment0 * run / KW, kx = segment0 * run % KW;
                     for (int s = 0; s < count; s++) {
-                        const int tap = (segment0 + s) * run;
-                        const int y = top + tap / KW * DILATION_Y, x = left + tap % KW * DILATION_X;
+                        const int y = top[m] + ky * DILATION_Y, x = left[m] + kx * DILATION_X;
                         int row = -1;
                         if (y >= 0 && y < H && x >= 0 && x < W) {
-                            row = (image * H + y) * W + x;
+                            row = (image[m] * H + y) * W + x;
                             if (in_listed)
                                 row = in_inverse[row];
                         }
                         from[s * TILE_M + m] = row < 0 ? zeros : in + (size_t)row * IC;
+                        kx += run;
+                        if (kx >= KW) {
+                            kx = 0;
+                            ky++;
+                        }
                     }
                 }
             for (int s = 0; s < count; s++) {

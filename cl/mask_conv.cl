@@ -14,15 +14,29 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
     const int taps = kh * kw, rows = out_count[0];
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
     const int2 share = stp_share(rows);
+    int line = 0, n = 0, top = 0, next = 0; // the line of the last site, and the first site behind it
     for (int r = share.x; r < share.y; r++) {
         const int site = out_listed ? out_rows[r] : r;
-        const int line = site / ow, n = line / oh;
-        const int top = (line - n * oh) * size.s6 - size.sa, left = (site - line * ow) * size.s7 - size.sb;
+        if (site >= next) {
+            line = site / ow;
+            n = line / oh;
+            top = (line - n * oh) * size.s6 - size.sa;
+            next = (line + 1) * ow;
+        }
+        const int left = (site - line * ow) * size.s7 - size.sb;
+        // Windows that lie inside an image of which all sites are there need no checks.
+        const int inside = !in_listed && top >= 0 && left >= 0 && top + (kh - 1) * size.s8 < h && left + (kw - 1) * size.s9 < w;
         for (int c = 0; c < oc; c++) {
             __global const float *column = part + size.sf + c * taps;
             float sum = 0.0f;
             for (int ky = 0; ky < kh; ky++) {
                 const int y = top + ky * size.s8;
+                if (inside) {
+                    __global const float *at = column + ((size_t)(n * h + y) * w + left) * size.se + ky * kw;
+                    for (int kx = 0; kx < kw; kx++, at += size.s9 * size.se + 1)
+                        sum = ky + kx == 0 ? *at : sum + *at;
+                    continue;
+                }
                 for (int kx = 0; kx < kw; kx++) {
                     const int x = left + kx * size.s9;
                     float value = 0.0f;
