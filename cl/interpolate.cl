@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // interpolate: out[r] = tail(x[site] where the mask is 1, else Σ w·x[sampled neighbour] / (Σ w + epsilon)), SPEC.md.
+// With PROJECTED, part[r][p] = Σ out[r][c] · project[c][p] too: the first half of the mask convolutions that read `out`, while it is warm.
 // NDRange : 1-D, each work-item takes a share of the output's rows
-// x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; taps: [TAPS] int2 (dy, dx); weights: [TAPS] f32, raster order
+// x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; weights: [BOX_H][BOX_W] f32, 0: no tap
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
-// size    : H, W, C, mask sites, flags
-// Tunables: TAPS number of kept taps (fixed per kernel of the model); VEC {4, 8, 16}
+// project : [C][PROJECT_VEC · PROJECT_VECS] f32; part: [rows][columns] f32
+// size    : H, W, C, mask sites, flags, dy and dx of the box's first tap, columns
+// Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); VEC {4, 8, 16}; WIDE {4, 8};
+//           PROJECTED rows projected at a time {0, 4, 6, 8, 12}; PROJECT_VEC {4, 8, 16}; PROJECT_VECS {1, 2, 3}
 // Needs   : OpenCL C 1.2.  Numerics: exact; two fma chains over the sampled taps, one division, then the tail, each rounded
 #define VT STP_CAT(float, VEC)
+#define BITS STP_CAT(int, VEC)
+#define UBITS STP_CAT(uint, VEC)
+#define AS_BITS STP_CAT(as_int, VEC)
+#define AS_UBITS STP_CAT(as_uint, VEC)
 #define VLOAD STP_CAT(vload, VEC)
 #define VSTORE STP_CAT(vstore, VEC)
 #define DIV_BY STP_CAT(stp_div_by, VEC)
+#define QUOTIENT STP_CAT(stp_quotient, VEC)
 STP_DEFINE_DIV(VEC)
 
 #define HAS_BIAS 1
@@ -17,8 +25,16 @@ STP_DEFINE_DIV(VEC)
 #define IDENTITY_ROWS 4 // the identity has the output's rows; otherwise all sites
 #define RELU 8
 
-// Vectors of a row at a time: more than one, so that a tap's address and weight serve several.
-#define WIDE 4
+#define BOX (BOX_H * BOX_W)
+
+// The sampled neighbours of an unsampled site, in raster order.
+struct neighbours {
+    int n;
+    __global const float *from[BOX];
+    float weight[BOX];
+    float denominator;
+    float2 reciprocal;
+};
 
 // value += bias, += identity, Relu, as the flags say; `at` is the first channel.
 static VT tail(VT value, int flags, __global const float *bias, __global const float *add, int at)
@@ -30,90 +46,209 @@ static VT tail(VT value, int flags, __global const float *bias, __global const f
     return (flags & RELU) ? select(value, (VT)(0.0f), value < (VT)(0.0f)) : value;
 }
 
-// The sampled neighbours of an unsampled site: where they start in x, and their weights.
-struct neighbours {
-    int n;
-    int from[TAPS];
-    float weight[TAPS];
+static float tail1(float value, int flags, __global const float *bias, __global const float *add, int at)
+{
+    if (flags & HAS_BIAS)
+        value += bias[at];
+    if (flags & HAS_IDENTITY)
+        value += add[at];
+    return (flags & RELU) ? stp_relu(value) : value;
+}
+
+static void copy_site(__global const float *from, __global float *to, int channels, int flags, __global const float *bias,
+                      __global const float *add)
+{
+    int c = 0;
+    for (; c + VEC <= channels; c += VEC)
+        VSTORE(tail(VLOAD(0, from + c), flags, bias, add, c), 0, to + c);
+    for (; c < channels; c++)
+        to[c] = tail1(from[c], flags, bias, add, c);
+}
+
+static void interpolate_site(const struct neighbours *near, __global float *to, int channels, int flags,
+                             __global const float *bias, __global const float *add)
+{
+    int c = 0;
+    // Several vectors at a time, so that a tap's address and weight, and the division's check, serve them all.
+    for (; c + WIDE * VEC <= channels; c += WIDE * VEC) {
+        VT value[WIDE];
+#pragma unroll
+        for (int i = 0; i < WIDE; i++)
+            value[i] = (VT)(0.0f);
+        for (int t = 0; t < near->n; t++) {
+            __global const float *from = near->from[t] + c;
+            const VT weight = (VT)(near->weight[t]);
+#pragma unroll
+            for (int i = 0; i < WIDE; i++)
+                value[i] = fma(VLOAD(i, from), weight, value[i]);
+        }
+        BITS most = (BITS)(0);
+        UBITS least = (UBITS)(0xffffffffu);
+#pragma unroll
+        for (int i = 0; i < WIDE; i++) {
+            const BITS bits = AS_BITS(value[i]) & 0x7fffffff;
+            const UBITS below = AS_UBITS(bits) - 1; // 0 becomes the largest
+            most = bits > most ? bits : most;
+            least = below < least ? below : least;
+        }
+        if (near->reciprocal.x != 0 && all(most <= STP_DIV_MOST & least >= STP_DIV_LEAST - 1u)) {
+#pragma unroll
+            for (int i = 0; i < WIDE; i++)
+                value[i] = QUOTIENT(value[i], near->denominator, near->reciprocal);
+        } else {
+            for (int i = 0; i < WIDE; i++)
+                value[i] = DIV_BY(value[i], near->denominator, near->reciprocal);
+        }
+#pragma unroll
+        for (int i = 0; i < WIDE; i++)
+            VSTORE(tail(value[i], flags, bias, add, c + i * VEC), i, to + c);
+    }
+    for (; c + VEC <= channels; c += VEC) {
+        VT value = (VT)(0.0f);
+        for (int t = 0; t < near->n; t++)
+            value = fma(VLOAD(0, near->from[t] + c), (VT)(near->weight[t]), value);
+        VSTORE(tail(DIV_BY(value, near->denominator, near->reciprocal), flags, bias, add, c), 0, to + c);
+    }
+    for (; c < channels; c++) {
+        float value = 0.0f;
+        for (int t = 0; t < near->n; t++)
+            value = fma(near->from[t][c], near->weight[t], value);
+        to[c] = tail1(stp_div_by(value, near->denominator, near->reciprocal), flags, bias, add, c);
+    }
+}
+
+#if BOX <= 64
+// Which sites of the box are sampled, as bits in raster order (the box's first tap is bit BOX − 1), carried from site to site.
+struct window {
+    int line;   // image · H + y
+    int next;   // the first column that is not in it yet
+    ulong bits;
 };
+
+// Moves to the box whose first tap lies at column `first` of line `top` of the image `mask`, for a site of `line`.
+static void move_window(struct window *window, __global const float *mask, int line, int top, int first, int h, int w)
+{
+    if (line != window->line || window->next < first) {
+        window->line = line;
+        window->next = first;
+        window->bits = 0;
+    }
+    for (; window->next < first + BOX_W; window->next++) {
+        ulong bits = 0;
+        const int x = window->next, inside = x >= 0 && x < w;
+#pragma unroll
+        for (int i = 0; i < BOX_H; i++) {
+            // A row's oldest site goes, its newest comes in.
+            const ulong row = (1UL << (BOX_W - 1)) - 1;
+            const int shift = (BOX_H - 1 - i) * BOX_W, y = top + i;
+            bits |= ((window->bits >> shift) & row) << (shift + 1);
+            if (inside && y >= 0 && y < h)
+                bits |= (ulong)(mask[y * w + x] != 0) << shift;
+        }
+        window->bits = bits;
+    }
+}
+#endif
+
+#if PROJECTED
+#define PT STP_CAT(float, PROJECT_VEC)
+#define PLOAD STP_CAT(vload, PROJECT_VEC)
+#define PSTORE STP_CAT(vstore, PROJECT_VEC)
+
+// Projects `rows` ≤ PROJECTED rows.
+static void project_rows(__global const float *from, int rows, int channels, __global const float *w, __global float *part,
+                         int columns)
+{
+    PT acc[PROJECTED][PROJECT_VECS];
+    __global const float *row[PROJECTED];
+#pragma unroll
+    for (int m = 0; m < PROJECTED; m++) {
+        row[m] = from + (size_t)min(m, rows - 1) * channels;
+#pragma unroll
+        for (int v = 0; v < PROJECT_VECS; v++)
+            acc[m][v] = (PT)(0.0f);
+    }
+    for (int c = 0; c < channels; c++) {
+        PT weight[PROJECT_VECS];
+#pragma unroll
+        for (int v = 0; v < PROJECT_VECS; v++)
+            weight[v] = PLOAD(v, w);
+        w += PROJECT_VEC * PROJECT_VECS;
+#pragma unroll
+        for (int m = 0; m < PROJECTED; m++) {
+            const PT value = (PT)(row[m][c]);
+#pragma unroll
+            for (int v = 0; v < PROJECT_VECS; v++)
+                acc[m][v] = fma(value, weight[v], acc[m][v]);
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < PROJECTED; m++) {
+        float sums[PROJECT_VEC * PROJECT_VECS];
+        if (m >= rows)
+            break;
+#pragma unroll
+        for (int v = 0; v < PROJECT_VECS; v++)
+            PSTORE(acc[m][v], v, sums);
+        for (int p = 0; p < columns; p++)
+            part[(size_t)m * columns + p] = sums[p];
+    }
+}
+#endif
 
 __kernel void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
                           __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
-                          __global const int2 *restrict taps, __global const float *restrict weights, float epsilon,
-                          __global const float *restrict bias, __global const float *identity, __global float *out,
-                          __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
-                          int8 size)
+                          __global const float *restrict weights, float epsilon, __global const float *restrict bias,
+                          __global const float *identity, __global const float *restrict project, __global float *out,
+                          __global float *restrict part, __global const int *restrict out_rows,
+                          __global const int *restrict out_count, int out_sites, int8 size)
 {
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;
     const int rows = out_count[0], out_listed = rows < out_sites, x_listed = x_count[0] < x_sites;
-    const int wide_end = channels / (WIDE * VEC) * (WIDE * VEC), vector_end = channels / VEC * VEC;
+#if BOX <= 64
+    struct window window = {.line = -1};
+    ulong kept = 0;
+    for (int k = 0; k < BOX; k++)
+        kept |= (ulong)(weights[k] != 0) << (BOX - 1 - k);
+#endif
     const int2 share = stp_share(rows);
     for (int r = share.x; r < share.y; r++) {
         const int site = out_listed ? out_rows[r] : r;
-        const int xx = site % w, y = site / w % h;
-        __global const float *m = mask + (mask_sites == out_sites ? site : site % mask_sites);
+        const int line = site / w, xx = site - line * w, y = line % h;
+        __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - y) * w : 0);
         __global float *to = out + (size_t)r * channels;
         __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * channels;
-        if (m[0] != 0) {
-            __global const float *from = x + (size_t)(x_listed ? x_inverse[site] : site) * channels;
-            for (int c = 0; c < vector_end; c += VEC)
-                VSTORE(tail(VLOAD(0, from + c), flags, bias, add, c), 0, to + c);
-            for (int c = vector_end; c < channels; c++) {
-                float value = from[c];
-                if (flags & HAS_BIAS)
-                    value += bias[c];
-                if (flags & HAS_IDENTITY)
-                    value += add[c];
-                to[c] = (flags & RELU) ? stp_relu(value) : value;
+        if (m[y * w + xx] != 0) {
+            copy_site(x + (size_t)(x_listed ? x_inverse[site] : site) * channels, to, channels, flags, bias, add);
+        } else {
+            struct neighbours near;
+            float sum = 0.0f;
+            near.n = 0;
+#if BOX <= 64
+            move_window(&window, m, line, y + size.s5, xx + size.s6, h, w);
+            for (ulong sampled = window.bits & kept; sampled;) {
+                const int k = (int)clz(sampled) - (64 - BOX);
+                sampled ^= 1UL << (BOX - 1 - k);
+#else
+            for (int k = 0; k < BOX; k++) {
+                const int ty = y + size.s5 + k / BOX_W, tx = xx + size.s6 + k % BOX_W;
+                if (weights[k] == 0 || ty < 0 || ty >= h || tx < 0 || tx >= w || m[ty * w + tx] == 0)
+                    continue;
+#endif
+                const int at = site + (size.s5 + k / BOX_W) * w + size.s6 + k % BOX_W;
+                near.from[near.n] = x + (size_t)(x_listed ? x_inverse[at] : at) * channels;
+                near.weight[near.n++] = weights[k];
+                sum += weights[k];
             }
-            continue;
+            near.denominator = sum + epsilon;
+            near.reciprocal = stp_recip(near.denominator);
+            interpolate_site(&near, to, channels, flags, bias, add);
         }
-        struct neighbours near;
-        near.n = 0;
-        float sum = 0.0f;
-        for (int t = 0; t < TAPS; t++) {
-            const int dy = taps[t].x, dx = taps[t].y;
-            if (y + dy < 0 || y + dy >= h || xx + dx < 0 || xx + dx >= w || m[dy * w + dx] == 0)
-                continue;
-            const int at = site + dy * w + dx;
-            near.from[near.n] = x_listed ? x_inverse[at] : at;
-            near.weight[near.n++] = weights[t];
-            sum += weights[t];
-        }
-        const float denominator = sum + epsilon;
-        const float2 reciprocal = stp_recip(denominator);
-        for (int c = 0; c < wide_end; c += WIDE * VEC) {
-            VT value[WIDE];
-#pragma unroll
-            for (int i = 0; i < WIDE; i++)
-                value[i] = (VT)(0.0f);
-            for (int t = 0; t < near.n; t++) {
-                __global const float *from = x + (size_t)near.from[t] * channels + c;
-                const VT weight = (VT)(near.weight[t]);
-#pragma unroll
-                for (int i = 0; i < WIDE; i++)
-                    value[i] = fma(VLOAD(i, from), weight, value[i]);
-            }
-#pragma unroll
-            for (int i = 0; i < WIDE; i++)
-                VSTORE(tail(DIV_BY(value[i], denominator, reciprocal), flags, bias, add, c + i * VEC), i, to + c);
-        }
-        for (int c = wide_end; c < vector_end; c += VEC) {
-            VT value = (VT)(0.0f);
-            for (int t = 0; t < near.n; t++)
-                value = fma(VLOAD(0, x + (size_t)near.from[t] * channels + c), (VT)(near.weight[t]), value);
-            VSTORE(tail(DIV_BY(value, denominator, reciprocal), flags, bias, add, c), 0, to + c);
-        }
-        for (int c = vector_end; c < channels; c++) {
-            float value = 0.0f;
-            for (int t = 0; t < near.n; t++)
-                value = fma(x[(size_t)near.from[t] * channels + c], near.weight[t], value);
-            value = stp_div_by(value, denominator, reciprocal);
-            if (flags & HAS_BIAS)
-                value += bias[c];
-            if (flags & HAS_IDENTITY)
-                value += add[c];
-            to[c] = (flags & RELU) ? stp_relu(value) : value;
-        }
+#if PROJECTED
+        const int ready = (r - share.x) % PROJECTED + 1;
+        if (ready == PROJECTED || r == share.y - 1)
+            project_rows(to - (size_t)(ready - 1) * channels, ready, channels, project,
+                         part + (size_t)(r + 1 - ready) * size.s7, size.s7);
+#endif
     }
 }

@@ -14,6 +14,8 @@
 // by less than one unit in its last place, and Markstein's correction q + (a − b·q)·(1/b), which then rounds as the
 // quotient does. It holds where no step leaves the normal range: 2^-40 ≤ |b| ≤ 2^40, and 2^-64 ≤ |a| ≤ 2^64 or a = 0.
 // Everything else is divided as integers.
+#define STP_DIV_LEAST 0x1f800000 // bits of 2^-64
+#define STP_DIV_MOST 0x5f800000  // bits of 2^64
 
 static float stp_div_slow(float a, float b)
 {
@@ -88,6 +90,7 @@ static float stp_div(float a, float b)
 }
 
 // stp_div_byN(floatN a, float b, float2 r): each lane over one denominator. stp_divN(floatN a, floatN b): lane by lane.
+// stp_quotientN: stp_div_byN where r.x is not 0 and every lane is 0 or of STP_DIV_LEAST … STP_DIV_MOST.
 #define STP_DEFINE_DIV(N)                                                                                              \
     static STP_CAT(float, N) STP_CAT(stp_div_lanes, N)(STP_CAT(float, N) a, STP_CAT(float, N) b)                       \
     {                                                                                                                  \
@@ -98,15 +101,19 @@ static float stp_div(float a, float b)
             x[i] = stp_div_slow(x[i], y[i]);                                                                           \
         return STP_CAT(vload, N)(0, x);                                                                                \
     }                                                                                                                  \
-    static STP_CAT(float, N) STP_CAT(stp_div_by, N)(STP_CAT(float, N) a, float b, float2 r)                            \
+    static STP_CAT(float, N) STP_CAT(stp_quotient, N)(STP_CAT(float, N) a, float b, float2 r)                          \
     {                                                                                                                  \
-        STP_CAT(float, N) hi = (STP_CAT(float, N))(r.x), m = fabs(a);                                                  \
-        STP_CAT(float, N) q = fma(a, hi, a * r.y);                                                                     \
+        STP_CAT(float, N) hi = (STP_CAT(float, N))(r.x), q = fma(a, hi, a * r.y);                                      \
         q = fma(fma((STP_CAT(float, N))(-b), q, a), hi, q);                                                            \
-        if (r.x == 0 || !all(((m >= 0x1p-64f) & (m <= 0x1p64f)) | (m == 0)))                                           \
-            return STP_CAT(stp_div_lanes, N)(a, (STP_CAT(float, N))(b));                                               \
         return STP_CAT(as_float, N)((STP_CAT(as_int, N)(q) & 0x7fffffff) |                                             \
                                     ((STP_CAT(as_int, N)(a) ^ as_int(b)) & (int)0x80000000));                          \
+    }                                                                                                                  \
+    static STP_CAT(float, N) STP_CAT(stp_div_by, N)(STP_CAT(float, N) a, float b, float2 r)                            \
+    {                                                                                                                  \
+        STP_CAT(float, N) m = fabs(a);                                                                                 \
+        if (r.x == 0 || !all(((m >= 0x1p-64f) & (m <= 0x1p64f)) | (m == 0)))                                           \
+            return STP_CAT(stp_div_lanes, N)(a, (STP_CAT(float, N))(b));                                               \
+        return STP_CAT(stp_quotient, N)(a, b, r);                                                                      \
     }                                                                                                                  \
     static STP_CAT(float, N) STP_CAT(stp_div, N)(STP_CAT(float, N) a, STP_CAT(float, N) b)                             \
     {                                                                                                                  \

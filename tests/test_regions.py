@@ -67,6 +67,9 @@ class Graph:
         w = scale ** 2 / (2 * np.pi) * np.exp(-scale ** 2 / 2 * d)
         if negative:
             w = w - 0.01
+        return self.interpolate_by(x, mask, w)
+
+    def interpolate_by(self, x, mask, w):
         return self.op("Interpolate", x, mask, self.constant(w.astype(np.float32)), domain="stipple", epsilon=1e-5)
 
     def output(self, *names):
@@ -261,6 +264,41 @@ def nan_and_inf_outside(seed):
     return g.output(g.interpolate(a, m), g.op("Mul", a, m))
 
 
+@case
+def boxes_of_taps(seed):
+    """Kernels whose taps other than 0 fill a box larger than a word of bits, lie in a corner, or are none."""
+    g = Graph(seed, h=19, w=23)
+    m = g.sample(g.x, 6, -1.0)
+    a = g.conv(g.x, 6, 8)
+    corner, line, none = np.zeros((5, 7)), np.zeros((3, 65)), np.zeros((3, 3))
+    corner[0, 5:] = 1, -2
+    line[0] = np.arange(65) - 20
+    kernels = [np.ones((9, 11)), np.ones((8, 8))[:7], corner, line, none]
+    return g.output(*(g.interpolate_by(a, m, w if w.shape[1] % 2 else w[:, :7]) for w in kernels))
+
+
+@case
+def masks_in_passing(seed):
+    """Mask convolutions on interpolations: 9, 18, 27 and 36 columns, whole vectors of channels and not, all sites and listed ones."""
+    g = Graph(seed, n=2)
+    m = g.sample(g.x, 6, -0.5)
+    outputs = []
+    for channels, counts in ((70, (1,)), (96, (1, 1)), (5, (1, 1, 1)), (17, (4,)), (64, (3, 1))):
+        y = g.op("Relu", g.interpolate(g.conv(g.x, 6, channels), m))
+        outputs += [g.conv(y, channels, count, 3) for count in counts]
+        listed = g.op("Relu", g.interpolate(g.conv(g.x, 6, channels), m))
+        outputs += [g.op("Mul", g.conv(listed, channels, count, 3), g.sample(g.x, 6, -2.0, grid=4)) for count in counts]
+    return g.output(*outputs)
+
+
+@case
+def outputs_of_eights(seed):
+    """Outputs whose sites and channels are multiples of eight, and not."""
+    g = Graph(seed, n=2, h=12, w=14)
+    a = g.conv(g.x, 6, 21)
+    return g.output(a, g.conv(g.x, 6, 8), g.conv(g.op("MaxPool", a, kernel_shape=[2, 2], strides=[2, 1]), 21, 16))
+
+
 def random_graph(seed):
     """Convolutions, site-wise operators and masks in a random order; several outputs."""
     r = np.random.default_rng(1000 + seed)
@@ -291,7 +329,8 @@ def random_graph(seed):
     return g.output(*([made[-1]] + [name for name in made[:-1] if r.random() < 0.15]))
 
 
-FEW = ["bottleneck", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate"]
+FEW = ["bottleneck", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate", "boxes_of_taps",
+       "masks_in_passing"]
 REPORTS = ["Oclgrind -", "OCLGRIND", "Data race", "Invalid "]  # how Oclgrind's messages begin
 
 

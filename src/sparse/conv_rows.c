@@ -42,7 +42,7 @@ static void pack_conv_weights(void *destination, const void *user)
 
 enum { MOST_PROJECTED = 8 };
 
-// Mask convolutions that read one tensor are projected together.
+// Mask convolutions that read one tensor are projected together, in groups of so many.
 struct projected {
     int count;
     const struct stp_node *nodes[MOST_PROJECTED];
@@ -148,13 +148,15 @@ static int pack(struct stp_plan *plan, const struct job *job, int64_t columns)
 
 // Mask convolutions: the projection of x, shared by all that read it, then each one's sum over its taps -----------------
 
-static struct projected find_projected(const struct stp_node *node, struct stp_plan *plan)
+// Those that read x and have no projection yet.
+static struct projected find_projected(struct stp_plan *plan, const struct stp_value *x)
 {
     struct projected all = {0};
     const struct stp_graph *graph = stp_plan_graph(plan);
     for (int n = 0; n < graph->n_nodes && all.count < MOST_PROJECTED; n++) {
         const struct stp_node *other = graph->nodes[n];
-        if (!other->is_mask_conv || other->inputs[0] != node->inputs[0])
+        const struct stp_projection *part = stp_plan_projection(plan, other);
+        if (!other->is_mask_conv || other->inputs[0] != x || !part || part->columns)
             continue;
         const int64_t *w = other->inputs[1]->dims;
         all.nodes[all.count++] = other;
@@ -163,33 +165,60 @@ static struct projected find_projected(const struct stp_node *node, struct stp_p
     return all;
 }
 
-// The slot that holds the projection, made when the first of its readers is lowered.
-static struct stp_projection project(struct stp_plan *plan, const struct job *job)
+static int pack_projected(struct stp_plan *plan, struct projected *all, int64_t panel)
 {
-    struct stp_projection *known = stp_plan_projection(plan, job->node);
-    if (!known || known->columns)
-        return known ? *known : (struct stp_projection){0};
-    struct projected all = find_projected(job->node, plan);
-    struct variant variant = choose_variant(&stp_plan_device(plan)->limits, all.columns);
-    all.panel = variant.columns;
-    size_t panels = (size_t)stp_div_up(all.columns, all.panel);
-    int weights = stp_plan_constant(plan, all.nodes[0], (int)all.panel, panels * (size_t)(job->icg * all.panel) * sizeof(float),
-                                    pack_mask_weights, &all);
-    int slot = stp_plan_temp(plan, (size_t)(job->x->rows.sites * all.columns) * sizeof(float));
-    struct job pointwise = *job;
-    pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
-    pointwise.ocg = all.columns;
-    pointwise.flags = SAME_ROWS;
-    add_conv_rows(plan, &pointwise, &variant, weights, slot, job->x);
+    int64_t panels = stp_div_up(all->columns, panel), channels = all->nodes[0]->inputs[1]->dims[1];
+    all->panel = panel;
+    return stp_plan_constant(plan, all->nodes[0], (int)panel, (size_t)(panels * channels * panel) * sizeof(float),
+                             pack_mask_weights, all);
+}
+
+// A slot for x's rows projected; every reader learns where its columns lie.
+static int place_projection(struct stp_plan *plan, const struct projected *all, const struct stp_place *x)
+{
+    int slot = stp_plan_temp(plan, (size_t)(x->rows.sites * all->columns) * sizeof(float));
     int64_t first = 0;
-    for (int i = 0; i < all.count; i++) {
-        const int64_t *w = all.nodes[i]->inputs[1]->dims;
-        struct stp_projection *part = stp_plan_projection(plan, all.nodes[i]);
+    for (int i = 0; i < all->count; i++) {
+        const int64_t *w = all->nodes[i]->inputs[1]->dims;
+        struct stp_projection *part = stp_plan_projection(plan, all->nodes[i]);
         if (part)
-            *part = (struct stp_projection){.slot = slot, .columns = all.columns, .first = first};
+            *part = (struct stp_projection){.slot = slot, .columns = all->columns, .first = first};
         first += w[0] * w[2] * w[3];
     }
-    return *known;
+    return slot;
+}
+
+// The node's projection, made here when the first of its readers is lowered, unless whoever computed x made it in passing.
+static struct stp_projection project(struct stp_plan *plan, const struct job *job)
+{
+    const struct stp_projection *known;
+    while ((known = stp_plan_projection(plan, job->node)) && !known->columns) {
+        struct projected all = find_projected(plan, job->node->inputs[0]);
+        struct variant variant = choose_variant(&stp_plan_device(plan)->limits, all.columns);
+        int weights = pack_projected(plan, &all, variant.columns);
+        struct job pointwise = *job;
+        pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+        pointwise.ocg = all.columns;
+        pointwise.flags = SAME_ROWS;
+        add_conv_rows(plan, &pointwise, &variant, weights, place_projection(plan, &all, job->x), job->x);
+    }
+    return known ? *known : (struct stp_projection){0};
+}
+
+struct stp_passing stp_project_in_passing(struct stp_plan *plan, const struct stp_value *x)
+{
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    struct projected all = find_projected(plan, x);
+    struct stp_passing passing = {.weights = stp_plan_zeros(plan, 1), .slot = stp_plan_temp(plan, 1)};
+    if (!limits->is_cpu || !all.count)
+        return passing;
+    struct stp_tile tile = stp_worksize_conv_rows(limits, all.columns);
+    if (all.columns > tile.vec * tile.vecs)
+        return passing;
+    return (struct stp_passing){.tile = tile,
+                                .weights = pack_projected(plan, &all, tile.vec * tile.vecs),
+                                .slot = place_projection(plan, &all, stp_plan_place(plan, x)),
+                                .columns = all.columns};
 }
 
 static void lower_mask_conv(struct stp_plan *plan, const struct job *job)

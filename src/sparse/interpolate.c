@@ -10,25 +10,34 @@
 // Bits of the kernel's flags
 enum { HAS_BIAS = 1, HAS_IDENTITY = 2, IDENTITY_ROWS = 4, RELU = 8 };
 
-// The taps with a weight other than 0, in raster order. One that is 0 is not read: stp_graph_drop_taps() leaves those.
-static void pack_offsets(void *destination, const void *user)
+// The smallest box that holds all taps whose weight is not 0: one that is 0 is not read (stp_graph_drop_taps() leaves those).
+struct box {
+    const struct stp_value *weight; // [kH][kW]
+    int64_t top, left, height, width;
+};
+
+static struct box find_box(const struct stp_value *weight)
 {
-    const struct stp_value *w = user;
-    int32_t *to = destination;
-    for (int64_t i = 0; i < w->dims[0] * w->dims[1]; i++)
-        if (stp_float_at(w->data, i) != 0) {
-            *to++ = (int32_t)(i / w->dims[1] - w->dims[0] / 2);
-            *to++ = (int32_t)(i % w->dims[1] - w->dims[1] / 2);
+    int64_t w = weight->dims[1], top = INT64_MAX, left = INT64_MAX, bottom = -1, right = -1;
+    for (int64_t i = 0; i < weight->dims[0] * w; i++)
+        if (stp_float_at(weight->data, i) != 0) {
+            top = stp_min64(top, i / w);
+            left = stp_min64(left, i % w);
+            bottom = stp_max64(bottom, i / w);
+            right = stp_max64(right, i % w);
         }
+    if (bottom < 0)
+        return (struct box){.weight = weight, .height = 1, .width = 1};
+    return (struct box){weight, top, left, bottom - top + 1, right - left + 1};
 }
 
-static void pack_weights(void *destination, const void *user)
+static void pack_box(void *destination, const void *user)
 {
-    const struct stp_value *w = user;
+    const struct box *box = user;
     float *to = destination;
-    for (int64_t i = 0; i < w->dims[0] * w->dims[1]; i++)
-        if (stp_float_at(w->data, i) != 0)
-            *to++ = stp_float_at(w->data, i);
+    for (int64_t y = 0; y < box->height; y++)
+        for (int64_t x = 0; x < box->width; x++)
+            *to++ = stp_float_at(box->weight->data, (box->top + y) * box->weight->dims[1] + box->left + x);
 }
 
 stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *node)
@@ -38,7 +47,7 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     const struct stp_place *x = stp_plan_place(plan, node->inputs[0]), *mask = stp_plan_place(plan, node->inputs[1]);
     const struct stp_place *y = stp_plan_place(plan, tail->output);
     const struct stp_value *weight = node->inputs[2];
-    int64_t taps = stp_interpolate_kept_taps(node), some = taps ? taps : 1;
+    struct box box = find_box(weight);
     if (!y->rows.sites || !y->dims[1])
         return STP_OK;
     int flags = 0, bias = stp_plan_zeros(plan, 1), identity = bias;
@@ -53,26 +62,31 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     }
     if (tail->relu)
         flags |= RELU;
-    int offsets = stp_plan_constant(plan, weight, 1, (size_t)some * 2 * sizeof(int32_t), pack_offsets, weight);
-    int weights = stp_plan_constant(plan, weight, 2, (size_t)some * sizeof(float), pack_weights, weight);
-    char options[96];
-    snprintf(options, sizeof options, "-DTAPS=%lld -DVEC=%d", (long long)some,
-             stp_worksize_vector(&stp_plan_device(plan)->limits));
+    int weights = stp_plan_constant(plan, weight, 1, (size_t)(box.height * box.width) * sizeof(float), pack_box, &box);
+    int vector = stp_worksize_vector(&stp_plan_device(plan)->limits);
+    struct stp_passing passing = stp_project_in_passing(plan, tail->output);
+    char options[160];
+    snprintf(options, sizeof options,
+             "-DBOX_H=%lld -DBOX_W=%lld -DVEC=%d -DWIDE=%d -DPROJECTED=%d -DPROJECT_VEC=%d -DPROJECT_VECS=%d",
+             (long long)box.height, (long long)box.width, vector, vector == 8 ? 8 : 4, passing.tile.rows,
+             passing.tile.vec, passing.tile.vecs);
 
     struct stp_step *step = stp_plan_step(plan, node, "interpolate", options, "interpolate");
     stp_step_read(step, x->slot);
     stp_step_in_rows(step, &x->rows);
     stp_step_read(step, mask->slot);
-    stp_step_read(step, offsets);
     stp_step_read(step, weights);
     stp_step_float(step, params->epsilon);
     stp_step_read(step, bias);
     stp_step_read(step, identity);
+    stp_step_read(step, passing.weights);
     stp_step_write(step, y->slot);
+    stp_step_write(step, passing.slot);
     stp_step_out_rows(step, &y->rows);
     if (flags & IDENTITY_ROWS)
         stp_step_in_place(step, y->slot, identity);
-    const int64_t numbers[8] = {y->dims[2], y->dims[3], y->dims[1], mask->rows.sites, flags};
+    const int64_t numbers[8] = {y->dims[2], y->dims[3], y->dims[1], mask->rows.sites, flags,
+                                box.top - weight->dims[0] / 2, box.left - weight->dims[1] / 2, passing.columns};
     stp_step_ints(step, numbers, 8);
     stp_step_stride(step, y->rows.sites);
     return STP_OK;

@@ -3,10 +3,19 @@
 #ifndef STP_SPARSE_LOWER_H
 #define STP_SPARSE_LOWER_H
 
+#include "device/worksize.h"
 #include "ops/lower.h"
 
 stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node);
 stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node);
 stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *node);
+
+// The first half of the mask convolutions that read a value, for the kernel that computes it to take along while a row is warm.
+struct stp_passing {
+    struct stp_tile tile; // rows 0: nothing to take along
+    int weights, slot;    // [C][tile columns] and [rows][columns]
+    int64_t columns;
+};
+struct stp_passing stp_project_in_passing(struct stp_plan *plan, const struct stp_value *x);
 
 #endif
