@@ -121,12 +121,13 @@ static stp_status make_buffers(struct stp_plan *plan)
                         "the model needs %.1f MiB at this input size, and %s has %.1f MiB",
                         (double)(plan->arena_bytes + plan->constants->bytes) / 0x1p20, plan->device->info.name,
                         (double)limits->global_memory / 0x1p20);
+    // Outputs are mapped where host and device share memory.
+    cl_mem_flags flags = CL_MEM_READ_WRITE | (plan->device->info.unified_memory ? CL_MEM_ALLOC_HOST_PTR : 0);
     plan->chunks = calloc((size_t)plan->n_chunks + 1, sizeof *plan->chunks);
     if (!plan->chunks)
         return stp_fail_memory(plan->device->context, sizeof *plan->chunks, "the memory plan");
     for (int c = 0; c < plan->n_chunks; c++)
-        STP_TRY(stp_device_buffer(plan->device, plan->chunk_bytes[c], CL_MEM_READ_WRITE, NULL, "activations",
-                                  &plan->chunks[c]));
+        STP_TRY(stp_device_buffer(plan->device, plan->chunk_bytes[c], flags, NULL, "activations", &plan->chunks[c]));
     for (int s = 0; s < plan->n_slots; s++) {
         struct stp_slot *slot = &plan->slots[s];
         if (slot->in_place >= 0) {
@@ -144,6 +145,20 @@ static stp_status make_buffers(struct stp_plan *plan)
     return STP_OK;
 }
 
+// The most that the slots of one step hold together: no arena can be smaller.
+static size_t least_bytes(const struct stp_plan *plan)
+{
+    size_t most = 0;
+    for (int step = 0; step <= plan->n_steps; step++) {
+        size_t live = 0;
+        for (int s = 0; s < plan->n_slots; s++)
+            if (needs_memory(&plan->slots[s]) && plan->slots[s].first <= step && step <= plan->slots[s].last)
+                live += plan->slots[s].bytes;
+        most = live > most ? live : most;
+    }
+    return most;
+}
+
 stp_status stp_plan_allocate(struct stp_plan *plan)
 {
     struct order *order = calloc((size_t)plan->n_slots, 2 * sizeof *order);
@@ -151,6 +166,7 @@ stp_status stp_plan_allocate(struct stp_plan *plan)
         return stp_fail_memory(plan->device->context, (size_t)plan->n_slots * sizeof *order, "the memory plan");
     int count = 0;
     share_slots(plan);
+    plan->least_bytes = least_bytes(plan);
     for (int s = 0; s < plan->n_slots; s++)
         if (needs_memory(&plan->slots[s]))
             order[count++] = (struct order){plan->slots, s};

@@ -67,6 +67,13 @@ static void lower_node(struct stp_plan *plan, int position)
     stp_status status = op->lower(plan, node);
     if (plan->status == STP_OK)
         plan->status = status;
+    // At once, while it is in cache, and so that its other form can die.
+    const struct stp_tail *tail = &plan->tails[position];
+    for (int o = 0; o < node->n_outputs; o++) {
+        const struct stp_value *value = o ? node->outputs[o] : tail->output;
+        if (value)
+            stp_plan_outputs(plan, value);
+    }
 }
 
 static void lower_all(struct stp_plan *plan)
@@ -142,7 +149,7 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     if (plan->status == STP_OK)
         lower_all(plan);
     if (plan->status == STP_OK)
-        stp_plan_outputs(plan);
+        stp_plan_outputs(plan, NULL);
     if (plan->status == STP_OK)
         stp_plan_masks(plan);
     if (plan->status == STP_OK) {

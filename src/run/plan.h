@@ -62,7 +62,7 @@ struct stp_port {
     const struct stp_value *value;
     int slot;
     size_t bytes;
-    bool mapped; // outputs: a buffer of its own in memory that host and device share, mapped instead of read
+    bool mapped; // outputs: in memory that host and device share, mapped instead of read
 };
 
 struct stp_list {
@@ -101,6 +101,7 @@ struct stp_plan {
     size_t *chunk_bytes;
     int n_chunks;
     size_t arena_bytes;
+    size_t least_bytes; // that any arena needs
 };
 
 // Takes the instance over in every case. `progress` may be NULL.
@@ -111,9 +112,10 @@ void stp_plan_destroy(struct stp_plan **plan);
 // Records a failure of the plan's own bookkeeping, unless it failed before.
 void stp_plan_out_of_memory(struct stp_plan *plan);
 
-// ports.c: uploads before all other steps, downloads behind them, masks; then the slots of all these are kept alive.
+// ports.c: uploads before all other steps; what an output needs, as soon as `value` is computed (NULL: the outputs that are left);
+// masks; then the slots of all these are kept alive.
 void stp_plan_inputs(struct stp_plan *plan);
-void stp_plan_outputs(struct stp_plan *plan);
+void stp_plan_outputs(struct stp_plan *plan, const struct stp_value *value);
 void stp_plan_masks(struct stp_plan *plan);
 void stp_plan_keep_ports(struct stp_plan *plan);
 

@@ -64,33 +64,27 @@ static void keep_output(struct stp_plan *plan, int slot)
         plan->slots[slot].first = plan->n_steps;
 }
 
-// Where host and device share memory an output that is written anew anyway is written where the host can read it.
-static void share_output(struct stp_plan *plan, struct stp_port *port)
+static void add_output(struct stp_plan *plan, int index)
 {
-    if (!plan->device->info.unified_memory || plan->poison || !port->bytes || plan->status != STP_OK)
-        return;
-    plan->status = stp_device_buffer(plan->device, port->bytes, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, NULL,
-                                     "an output", &plan->slots[port->slot].memory);
-    plan->arena_bytes += port->bytes;
-    port->mapped = true;
+    const struct stp_value *value = plan->instance->graph->outputs[index];
+    const stp_tensor *t = stp_plan_tensor(plan, value);
+    struct stp_port *port = &plan->outputs[index];
+    *port = (struct stp_port){.value = value, .slot = stp_plan_place(plan, value)->slot};
+    port->bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype);
+    if (needs_transpose(t)) {
+        int row_major = stp_plan_temp(plan, port->bytes);
+        add_transpose(plan, t, row_major, port->slot, false);
+        port->slot = row_major;
+    }
+    port->mapped = plan->device->info.unified_memory && port->bytes && !plan->slots[port->slot].memory;
 }
 
-void stp_plan_outputs(struct stp_plan *plan)
+void stp_plan_outputs(struct stp_plan *plan, const struct stp_value *value)
 {
     const struct stp_graph *graph = plan->instance->graph;
-    for (int i = 0; i < graph->n_outputs; i++) {
-        const struct stp_value *value = graph->outputs[i];
-        const stp_tensor *t = stp_plan_tensor(plan, value);
-        struct stp_port *port = &plan->outputs[i];
-        *port = (struct stp_port){.value = value, .slot = stp_plan_place(plan, value)->slot};
-        port->bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype);
-        if (needs_transpose(t)) {
-            int row_major = stp_plan_temp(plan, port->bytes);
-            add_transpose(plan, t, row_major, port->slot, false);
-            port->slot = row_major;
-            share_output(plan, port);
-        }
-    }
+    for (int i = 0; i < graph->n_outputs; i++)
+        if (!plan->outputs[i].value && (!value || graph->outputs[i] == value))
+            add_output(plan, i);
 }
 
 static void add_mask(struct stp_plan *plan, const struct stp_value *value)
