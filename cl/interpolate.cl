@@ -4,10 +4,10 @@
 // NDRange : 1-D, each work-item takes a share of the output's rows
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; weights: [BOX_H][BOX_W] f32, 0: no tap
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
-// project : [C][PROJECT_VEC · PROJECT_VECS] f32; part: [rows][columns] f32
+// project : [C][whole vectors, then the rest's columns once per row] f32; part: [rows][columns] f32
 // size    : H, W, C, mask sites, flags, dy and dx of the box's first tap, columns
 // Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); VEC {4, 8, 16}; WIDE {4, 8};
-//           PROJECTED rows projected at a time {0, 4, 6, 8, 12}; PROJECT_VEC {4, 8, 16}; PROJECT_VECS {1, 2, 3}
+//           PROJECTED rows projected at a time {0, 4, 6, 8}; VECTORS {1, 2, 3}; REST {0, 1, 2, 4}
 // Needs   : OpenCL C 1.2.  Numerics: exact; two fma chains over the sampled taps, one division, then the tail, each rounded
 #define VT STP_CAT(float, VEC)
 #define BITS STP_CAT(int, VEC)
@@ -151,47 +151,74 @@ static void move_window(struct window *window, __global const float *mask, int l
 #endif
 
 #if PROJECTED
-#define PT STP_CAT(float, PROJECT_VEC)
-#define PLOAD STP_CAT(vload, PROJECT_VEC)
-#define PSTORE STP_CAT(vstore, PROJECT_VEC)
+// VECTORS of VEC columns each, and REST more, which the rows share one vector for: REST · PROJECTED is VEC then.
+#define LANES STP_CAT(LANES, VEC)
+#define LANES4 (int4)(0, 1, 2, 3)
+#define LANES8 (int8)(0, 1, 2, 3, 4, 5, 6, 7)
+#define LANES16 (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
 // Projects `rows` ≤ PROJECTED rows.
 static void project_rows(__global const float *from, int rows, int channels, __global const float *w, __global float *part,
                          int columns)
 {
-    PT acc[PROJECTED][PROJECT_VECS];
+    VT acc[PROJECTED][VECTORS];
     __global const float *row[PROJECTED];
 #pragma unroll
     for (int m = 0; m < PROJECTED; m++) {
         row[m] = from + (size_t)min(m, rows - 1) * channels;
 #pragma unroll
-        for (int v = 0; v < PROJECT_VECS; v++)
-            acc[m][v] = (PT)(0.0f);
+        for (int v = 0; v < VECTORS; v++)
+            acc[m][v] = (VT)(0.0f);
     }
+#if REST
+    VT rest = (VT)(0.0f);
+#endif
     for (int c = 0; c < channels; c++) {
-        PT weight[PROJECT_VECS];
+        VT weight[VECTORS];
 #pragma unroll
-        for (int v = 0; v < PROJECT_VECS; v++)
-            weight[v] = PLOAD(v, w);
-        w += PROJECT_VEC * PROJECT_VECS;
+        for (int v = 0; v < VECTORS; v++)
+            weight[v] = VLOAD(v, w);
+#if REST
+        VT mixed = (VT)(row[0][c]);
+#endif
 #pragma unroll
         for (int m = 0; m < PROJECTED; m++) {
-            const PT value = (PT)(row[m][c]);
+            const VT value = (VT)(row[m][c]);
 #pragma unroll
-            for (int v = 0; v < PROJECT_VECS; v++)
+            for (int v = 0; v < VECTORS; v++)
                 acc[m][v] = fma(value, weight[v], acc[m][v]);
+#if REST
+            mixed = select(mixed, value, LANES / REST == m);
+#endif
         }
+#if REST
+        rest = fma(mixed, VLOAD(VECTORS, w), rest);
+#endif
+        w += (VECTORS + (REST > 0)) * VEC;
     }
+    float sums[(VECTORS + 1) * VEC];
+#if REST
+    float rests[VEC];
+    VSTORE(rest, 0, rests);
+#endif
 #pragma unroll
     for (int m = 0; m < PROJECTED; m++) {
-        float sums[PROJECT_VEC * PROJECT_VECS];
         if (m >= rows)
             break;
+        __global float *to = part + (size_t)m * columns;
 #pragma unroll
-        for (int v = 0; v < PROJECT_VECS; v++)
-            PSTORE(acc[m][v], v, sums);
-        for (int p = 0; p < columns; p++)
-            part[(size_t)m * columns + p] = sums[p];
+        for (int v = 0; v < VECTORS; v++)
+            if ((v + 1) * VEC <= columns) {
+                VSTORE(acc[m][v], v, to);
+            } else {
+                VSTORE(acc[m][v], 0, sums);
+                for (int p = 0; p < columns - v * VEC; p++)
+                    to[v * VEC + p] = sums[p];
+            }
+#if REST
+        for (int p = 0; p < REST; p++)
+            to[VECTORS * VEC + p] = rests[m * REST + p];
+#endif
     }
 }
 #endif

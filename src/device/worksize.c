@@ -69,6 +69,19 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
     return tile;
 }
 
+struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limits, int64_t columns)
+{
+    int vec = stp_worksize_vector(limits), whole = (int)(columns / vec), rest = (int)(columns % vec);
+    if (!limits->is_cpu || columns > 3 * vec)
+        return (struct stp_projection_tile){0};
+    if (rest && whole && vec % rest == 0 && vec / rest >= 4 && vec / rest <= 8)
+        return (struct stp_projection_tile){vec / rest, vec, whole, rest};
+    // As many rows as leave registers for the weights and a broadcast.
+    static const int rows[] = {0, 8, 6, 4};
+    int vectors = whole + (rest > 0);
+    return (struct stp_projection_tile){rows[vectors], vec, vectors, 0};
+}
+
 struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t columns)
 {
     struct stp_local_tile tile = {.side = 16, .each = 4, .depth = 16};

@@ -33,6 +33,13 @@ struct stp_tile {
 // `columns`: output channels per group.
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns);
 
+// Register tile of a projection in passing (cl/interpolate.cl): `rows` rows at a time, `vectors` whole vectors of `vec` columns each and
+// `rest` columns of which the rows together fill one vector. rows 0: better a step of its own.
+struct stp_projection_tile {
+    int rows, vec, vectors, rest;
+};
+struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limits, int64_t columns);
+
 // Local-memory tile of conv_tile (cl/conv_tile.cl): side × side items, `each` × `each` results per item, `depth` input channels a step.
 struct stp_local_tile {
     int side, each, depth;

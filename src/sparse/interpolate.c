@@ -67,9 +67,8 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     struct stp_passing passing = stp_project_in_passing(plan, tail->output);
     char options[160];
     snprintf(options, sizeof options,
-             "-DBOX_H=%lld -DBOX_W=%lld -DVEC=%d -DWIDE=%d -DPROJECTED=%d -DPROJECT_VEC=%d -DPROJECT_VECS=%d",
-             (long long)box.height, (long long)box.width, vector, vector == 8 ? 8 : 4, passing.tile.rows,
-             passing.tile.vec, passing.tile.vecs);
+             "-DBOX_H=%lld -DBOX_W=%lld -DVEC=%d -DWIDE=%d -DPROJECTED=%d -DVECTORS=%d -DREST=%d", (long long)box.height,
+             (long long)box.width, vector, vector == 8 ? 8 : 4, passing.tile.rows, passing.tile.vectors, passing.tile.rest);
 
     struct stp_step *step = stp_plan_step(plan, node, "interpolate", options, "interpolate");
     stp_step_read(step, x->slot);

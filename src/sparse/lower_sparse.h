@@ -12,8 +12,8 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
 
 // The first half of the mask convolutions that read a value, for the kernel that computes it to take along while a row is warm.
 struct stp_passing {
-    struct stp_tile tile; // rows 0: nothing to take along
-    int weights, slot;    // [C][tile columns] and [rows][columns]
+    struct stp_projection_tile tile; // rows 0: nothing to take along
+    int weights, slot;               // as cl/interpolate.cl's `project` and `part`
     int64_t columns;
 };
 struct stp_passing stp_project_in_passing(struct stp_plan *plan, const struct stp_value *x);

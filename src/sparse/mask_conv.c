@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mask convolutions on the device: a projection of x to (output channel, tap) columns, shared by all that read x,
+// then each one's sum over its taps (cl/mask_conv.cl).
+#include "sparse/conv_rows.h"
+#include "sparse/lower_sparse.h"
+
+enum { MOST_PROJECTED = 8 };
+// Variant of the packed weights; the others are panels, and the variant is their width.
+enum { PASSING = 0 };
+
+// Mask convolutions that read one tensor are projected together, in groups of so many.
+struct projected {
+    int count;
+    const struct stp_node *nodes[MOST_PROJECTED];
+    int64_t columns; // of all: (node, output channel, tap)
+    int64_t channels;
+};
+
+// Packing ------------------------------------------------------------------------------------------------------------
+
+// Where the file has the weights of a column: channel ic's at first + ic · step.
+struct column {
+    const float *w; // may be unaligned
+    int64_t first, step;
+};
+
+static struct column find_column(const struct projected *all, int64_t column)
+{
+    int i = 0;
+    int64_t taps, count;
+    for (;; i++) {
+        const int64_t *dims = all->nodes[i]->inputs[1]->dims;
+        taps = dims[2] * dims[3];
+        count = dims[0] * taps;
+        if (column < count)
+            break;
+        column -= count;
+    }
+    return (struct column){all->nodes[i]->inputs[1]->data, column / taps * all->channels * taps + column % taps, taps};
+}
+
+struct panels {
+    const struct projected *all;
+    int64_t width;
+};
+
+// → [panel][ic][width]
+static void pack_panels(void *destination, const void *user)
+{
+    const struct panels *panels = user;
+    const struct projected *all = panels->all;
+    for (int64_t p = 0; p < all->columns; p++) {
+        struct column column = find_column(all, p);
+        float *to = (float *)destination + p / panels->width * all->channels * panels->width + p % panels->width;
+        for (int64_t ic = 0; ic < all->channels; ic++)
+            to[ic * panels->width] = stp_float_at(column.w, column.first + ic * column.step);
+    }
+}
+
+struct passing_weights {
+    const struct projected *all;
+    struct stp_projection_tile tile;
+};
+
+static int64_t passing_width(const struct stp_projection_tile *tile)
+{
+    return (int64_t)(tile->vectors + (tile->rest > 0)) * tile->vec;
+}
+
+// → [ic][whole vectors, then the rest once per row of the tile]
+static void pack_passing(void *destination, const void *user)
+{
+    const struct passing_weights *weights = user;
+    const struct projected *all = weights->all;
+    const struct stp_projection_tile *tile = &weights->tile;
+    int64_t whole = (int64_t)tile->vectors * tile->vec, width = passing_width(tile);
+    for (int64_t p = 0; p < all->columns; p++) {
+        struct column column = find_column(all, p);
+        for (int64_t ic = 0; ic < all->channels; ic++) {
+            float *to = (float *)destination + ic * width + p, value = stp_float_at(column.w, column.first + ic * column.step);
+            for (int64_t m = 0; m < (p < whole ? 1 : tile->rows); m++)
+                to[m * tile->rest] = value;
+        }
+    }
+}
+
+// Steps --------------------------------------------------------------------------------------------------------------
+
+// Those that read x and have no projection yet.
+static struct projected find_projected(struct stp_plan *plan, const struct stp_value *x)
+{
+    struct projected all = {.channels = stp_plan_tensor(plan, x)->dims[1]};
+    const struct stp_graph *graph = stp_plan_graph(plan);
+    for (int n = 0; n < graph->n_nodes && all.count < MOST_PROJECTED; n++) {
+        const struct stp_node *other = graph->nodes[n];
+        const struct stp_projection *part = stp_plan_projection(plan, other);
+        if (!other->is_mask_conv || other->inputs[0] != x || !part || part->columns)
+            continue;
+        const int64_t *w = other->inputs[1]->dims;
+        all.nodes[all.count++] = other;
+        all.columns += w[0] * w[2] * w[3];
+    }
+    return all;
+}
+
+// A slot for x's rows projected; every reader learns where its columns lie.
+static int place_projection(struct stp_plan *plan, const struct projected *all, const struct stp_place *x)
+{
+    int slot = stp_plan_temp(plan, (size_t)(x->rows.sites * all->columns) * sizeof(float));
+    int64_t first = 0;
+    for (int i = 0; i < all->count; i++) {
+        const int64_t *w = all->nodes[i]->inputs[1]->dims;
+        struct stp_projection *part = stp_plan_projection(plan, all->nodes[i]);
+        if (part)
+            *part = (struct stp_projection){.slot = slot, .columns = all->columns, .first = first};
+        first += w[0] * w[2] * w[3];
+    }
+    return slot;
+}
+
+// The node's projection, made here when the first of its readers is lowered, unless whoever computed x made it in passing.
+static struct stp_projection project(struct stp_plan *plan, const struct stp_conv_job *job)
+{
+    const struct stp_projection *known;
+    while ((known = stp_plan_projection(plan, job->node)) && !known->columns) {
+        struct projected all = find_projected(plan, job->node->inputs[0]);
+        struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, all.columns);
+        struct panels panels = {&all, variant.columns};
+        size_t floats = (size_t)(stp_div_up(all.columns, panels.width) * all.channels * panels.width);
+        int weights = stp_plan_constant(plan, all.nodes[0], (int)panels.width, floats * sizeof(float), pack_panels, &panels);
+        struct stp_conv_job pointwise = *job;
+        pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+        pointwise.ocg = all.columns;
+        pointwise.flags = STP_CONV_SAME_ROWS;
+        stp_conv_add(plan, &pointwise, &variant, weights, place_projection(plan, &all, job->x), job->x);
+    }
+    return known ? *known : (struct stp_projection){0};
+}
+
+struct stp_passing stp_project_in_passing(struct stp_plan *plan, const struct stp_value *x)
+{
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    struct projected all = find_projected(plan, x);
+    struct passing_weights weights = {.all = &all};
+    if (all.count)
+        weights.tile = stp_worksize_projection(limits, all.columns);
+    if (!weights.tile.rows)
+        return (struct stp_passing){.weights = stp_plan_zeros(plan, 1), .slot = stp_plan_temp(plan, 1)};
+    size_t floats = (size_t)(all.channels * passing_width(&weights.tile));
+    return (struct stp_passing){
+        .tile = weights.tile,
+        .weights = stp_plan_constant(plan, all.nodes[0], PASSING, floats * sizeof(float), pack_passing, &weights),
+        .slot = place_projection(plan, &all, stp_plan_place(plan, x)),
+        .columns = all.columns};
+}
+
+void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
+{
+    struct stp_projection part = project(plan, job);
+    struct stp_step *step = stp_plan_step(plan, job->node, "mask_conv", "", "mask_conv");
+    stp_step_read(step, part.slot);
+    stp_step_in_rows(step, &job->x->rows);
+    stp_step_read(step, job->bias);
+    stp_step_write(step, job->y->slot);
+    stp_step_out_rows(step, &job->y->rows);
+    const struct stp_window *w = &job->window;
+    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3],       job->y->dims[2], job->y->dims[3],
+                                 w->kernel[0],    w->kernel[1],          w->stride[0],    w->stride[1],
+                                 w->dilation[0],  w->dilation[1],        w->pad[0],       w->pad[1],
+                                 job->ocg,        job->flags & STP_CONV_HAS_BIAS, part.columns,    part.first};
+    stp_step_ints(step, numbers, 16);
+    stp_step_stride(step, job->y->rows.sites);
+}
