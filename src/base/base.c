@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE // madvise(): posix_madvise() keeps the pages
 #include "base/base.h"
 
 #include <errno.h>
@@ -207,6 +207,12 @@ void stp_file_unmap(struct stp_file *file)
     if (file->mapping)
         munmap(file->mapping, file->size);
     *file = (struct stp_file){0};
+}
+
+void stp_file_forget(const struct stp_file *file)
+{
+    if (file->mapping)
+        madvise(file->mapping, file->size, MADV_DONTNEED);
 }
 
 // Tensors ------------------------------------------------------------------------------------------------------------

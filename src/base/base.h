@@ -83,6 +83,8 @@ struct stp_file {
 // Regular files only. The error names the path.
 stp_status stp_file_map(struct stp_file *out, stp_context *context, const char *path);
 void stp_file_unmap(struct stp_file *file);
+// What was read of a mapping leaves this process's memory; it is read again when it is needed.
+void stp_file_forget(const struct stp_file *file);
 
 // Element i of an array of floats that may lie unaligned, as weights in a mapped file do.
 static inline float stp_float_at(const void *floats, int64_t i)
