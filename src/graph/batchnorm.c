@@ -7,18 +7,16 @@
 #include "ops/batchnorm.h"
 #include "ops/registry.h"
 
-static struct stp_value *new_constant(struct stp_graph *graph, const char *base, int rank, const int64_t *dims, float **data)
+static struct stp_value *new_constant(struct stp_graph *graph, const char *base, int rank, const int64_t *dims, const void *data)
 {
-    stp_tensor t = stp_tensor_make(STP_F32, rank, dims);
     const char *name = stp_graph_unique_name(graph, base);
     struct stp_value *value = name ? stp_graph_add_value(graph, name) : NULL;
-    *data = stp_arena_array(&graph->arena, (size_t)stp_tensor_elements(&t), sizeof **data);
-    if (!value || !*data)
+    if (!value)
         return NULL;
     value->dtype = STP_F32;
     value->rank = rank;
     memcpy(value->dims, dims, (size_t)rank * sizeof *dims);
-    value->data = *data;
+    value->data = data;
     return value;
 }
 
@@ -27,6 +25,8 @@ static bool can_fold(const struct stp_node *bn)
     const struct stp_node *conv = bn->inputs[0]->producer;
     if (bn->op != &stp_op_BatchNormalization || !conv || conv->op != &stp_op_Conv)
         return false;
+    if (conv->inputs[1]->scale)
+        return false; // weights are rounded once
     if (bn->inputs[0]->readers != 1 || bn->inputs[0]->is_output || !stp_value_is_constant(conv->inputs[1]) ||
         (conv->n_inputs > 2 && conv->inputs[2] && !stp_value_is_constant(conv->inputs[2])))
         return false;
@@ -41,22 +41,25 @@ static stp_status fold(struct stp_graph *graph, struct stp_node *bn)
     struct stp_node *conv = bn->inputs[0]->producer;
     const struct stp_value *w = conv->inputs[1], *b = conv->n_inputs > 2 ? conv->inputs[2] : NULL;
     int64_t channels = w->dims[0], each = w->dims[1] * w->dims[2] * w->dims[3];
-    float *weights, *bias;
-    struct stp_value *new_w = new_constant(graph, w->name, 4, w->dims, &weights);
-    struct stp_value *new_b = new_w ? new_constant(graph, bn->inputs[2]->name, 1, &channels, &bias) : NULL;
+    float *bias = stp_arena_array(&graph->arena, (size_t)channels, sizeof *bias);
+    double *scale = stp_arena_array(&graph->arena, (size_t)channels, sizeof *scale);
+    // The weights are not copied: whoever packs them scales them.
+    struct stp_value *new_w = new_constant(graph, w->name, 4, w->dims, w->data);
+    struct stp_value *new_b = bias ? new_constant(graph, bn->inputs[2]->name, 1, &channels, bias) : NULL;
     struct stp_value **inputs = stp_arena_array(&graph->arena, 3, sizeof *inputs);
-    if (!new_b || !inputs)
-        return stp_fail_memory(graph->context, (size_t)(channels * each) * sizeof *weights, "folded weights");
+    if (!scale || !new_w || !new_b || !inputs)
+        return stp_fail_memory(graph->context, (size_t)channels * sizeof *scale, "folded weights");
+    new_w->scale = scale;
     for (int64_t c = 0; c < channels; c++) {
-        double scale = stp_batchnorm_scale(bn, c);
-        for (int64_t i = 0; i < each; i++) {
-            weights[c * each + i] = (float)((double)stp_float_at(w->data, c * each + i) * scale);
-            if (!isfinite(weights[c * each + i]))
-                return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, bn,
-                                     "folded into the convolution before it, its weights are not finite");
-        }
+        scale[c] = stp_batchnorm_scale(bn, c);
+        float largest = 0;
+        for (int64_t i = 0; i < each; i++)
+            largest = fmaxf(largest, fabsf(stp_float_at(w->data, c * each + i)));
+        if (!isfinite((float)(largest * scale[c])))
+            return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, bn,
+                                 "folded into the convolution before it, its weights are not finite");
         double start = b ? (double)stp_float_at(b->data, c) : 0;
-        bias[c] = (float)((start - (double)stp_float_at(bn->inputs[3]->data, c)) * scale + (double)stp_float_at(bn->inputs[2]->data, c));
+        bias[c] = (float)((start - (double)stp_float_at(bn->inputs[3]->data, c)) * scale[c] + (double)stp_float_at(bn->inputs[2]->data, c));
     }
     inputs[0] = conv->inputs[0];
     inputs[1] = new_w;

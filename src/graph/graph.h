@@ -19,6 +19,8 @@ struct stp_value {
     int64_t dims[STP_MAX_RANK]; // -1: free
     const char *dim_names[STP_MAX_RANK]; // names of free dimensions of graph inputs and outputs, or NULL
     const void *data;          // constants, and the default of a graph input: dense, row-major, of `dtype` and `dims`; not aligned
+    const double *scale;       // weights of a Conv into which a BatchNormalization was folded: what `data` holds for each output channel is
+                               // meant times its scale, rounded once (stp_weight_at()); else NULL
     const int64_t *default_dims; // graph inputs with a default: the dims of `data`, which are less free than `dims`; else NULL
     int default_rank;
     const char *unsupported;   // a constant whose data cannot be had: why, a clause; stp_graph_check() refuses its readers
@@ -102,6 +104,13 @@ void stp_graph_link(struct stp_graph *graph);
 // A fresh value name that no other has: BASE, or BASE_7. Taken once a value of that name is added. NULL when memory is short.
 const char *stp_graph_unique_name(struct stp_graph *graph, const char *base);
 void stp_graph_destroy(struct stp_graph *graph);
+
+// Element i of a Conv's weights, which belongs to output channel `oc`.
+static inline float stp_weight_at(const struct stp_value *w, int64_t oc, int64_t i)
+{
+    float x = stp_float_at(w->data, i);
+    return w->scale ? (float)((double)x * w->scale[oc]) : x;
+}
 
 static inline bool stp_value_is_constant(const struct stp_value *value)
 {

@@ -74,13 +74,16 @@ static stp_status fetch(struct runner *runner, const struct stp_value *value)
     if (!data && stp_tensor_elements(tensor) > 0)
         return stp_fail(graph->context, STP_ERROR_INVALID_ARGUMENT, "input '%s' has no data", value->name);
     tensor->data = (void *)(uintptr_t)data;
-    if (data && stp_tensor_is_aligned(tensor))
+    if (data && !value->scale && stp_tensor_is_aligned(tensor))
         return STP_OK;
     tensor->data = runner->owned[value->id] = allocate(graph, tensor, value->name);
     if (!tensor->data)
         return STP_ERROR_OUT_OF_MEMORY;
     if (data)
         memcpy(tensor->data, data, stp_tensor_bytes(tensor));
+    int64_t each = value->scale && tensor->dims[0] ? stp_tensor_elements(tensor) / tensor->dims[0] : 0;
+    for (int64_t i = 0; i < each * tensor->dims[0]; i++)
+        ((float *)tensor->data)[i] = stp_weight_at(value, i / each, i);
     return STP_OK;
 }
 

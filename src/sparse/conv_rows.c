@@ -13,7 +13,7 @@
 // Packing ------------------------------------------------------------------------------------------------------------
 
 struct packing {
-    const float *w; // [oc][icg][taps], as in the file; may be unaligned
+    const struct stp_value *w; // [oc][icg][taps]
     int64_t groups, ocg, icg, taps, columns;
 };
 
@@ -33,7 +33,7 @@ static void pack_conv_weights(void *destination, const void *user)
                 for (int64_t ic = 0; ic < p->icg; ic++, to += p->columns)
                     for (int64_t n = 0; n < p->columns && panel * p->columns + n < p->ocg; n++) {
                         int64_t oc = g * p->ocg + panel * p->columns + n;
-                        to[n] = stp_float_at(p->w, (oc * p->icg + ic) * p->taps + tap);
+                        to[n] = stp_weight_at(p->w, oc, (oc * p->icg + ic) * p->taps + tap);
                     }
 }
 
@@ -89,7 +89,7 @@ void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const s
 static int pack(struct stp_plan *plan, const struct stp_conv_job *job, int64_t columns)
 {
     const struct stp_value *w = job->node->inputs[1];
-    struct packing p = {.w = w->data,
+    struct packing p = {.w = w,
                         .groups = job->groups,
                         .ocg = job->ocg,
                         .icg = job->icg,

@@ -20,9 +20,14 @@ struct projected {
 
 // Where the file has the weights of a column: channel ic's at first + ic · step.
 struct column {
-    const float *w; // may be unaligned
-    int64_t first, step;
+    const struct stp_value *w;
+    int64_t oc, first, step;
 };
+
+static float column_at(const struct column *column, int64_t ic)
+{
+    return stp_weight_at(column->w, column->oc, column->first + ic * column->step);
+}
 
 static struct column find_column(const struct projected *all, int64_t column)
 {
@@ -36,7 +41,8 @@ static struct column find_column(const struct projected *all, int64_t column)
             break;
         column -= count;
     }
-    return (struct column){all->nodes[i]->inputs[1]->data, column / taps * all->channels * taps + column % taps, taps};
+    int64_t oc = column / taps;
+    return (struct column){all->nodes[i]->inputs[1], oc, oc * all->channels * taps + column % taps, taps};
 }
 
 struct panels {
@@ -53,7 +59,7 @@ static void pack_panels(void *destination, const void *user)
         struct column column = find_column(all, p);
         float *to = (float *)destination + p / panels->width * all->channels * panels->width + p % panels->width;
         for (int64_t ic = 0; ic < all->channels; ic++)
-            to[ic * panels->width] = stp_float_at(column.w, column.first + ic * column.step);
+            to[ic * panels->width] = column_at(&column, ic);
     }
 }
 
@@ -77,7 +83,7 @@ static void pack_passing(void *destination, const void *user)
     for (int64_t p = 0; p < all->columns; p++) {
         struct column column = find_column(all, p);
         for (int64_t ic = 0; ic < all->channels; ic++) {
-            float *to = (float *)destination + ic * width + p, value = stp_float_at(column.w, column.first + ic * column.step);
+            float *to = (float *)destination + ic * width + p, value = column_at(&column, ic);
             for (int64_t m = 0; m < (p < whole ? 1 : tile->rows); m++)
                 to[m * tile->rest] = value;
         }
