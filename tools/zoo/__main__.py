@@ -23,7 +23,8 @@ def _write(arguments):
     image = photo.load(arguments.photo, arguments.size)
     settings = Settings(
         seed=arguments.seed, density=arguments.density, grid=arguments.grid, stochastic=not arguments.deterministic,
-        lam=arguments.lam, style=arguments.style, fold=arguments.fold_bn, form=arguments.form)
+        lam=arguments.lam, style=arguments.style, fold=arguments.fold_bn, form=arguments.form,
+        scattered=arguments.scattered)
     model = networks.build(arguments.network, settings, image, arguments.resize)
     onnx.save(model, arguments.output)
     if arguments.dense_twin:
@@ -58,6 +59,8 @@ def _parser():
                         help="inverse width of the interpolation kernel (default: 3)")
     parser.add_argument("--deterministic", action="store_true",
                         help="sample where a logit is at least 0, without noise")
+    parser.add_argument("--scattered", action="store_true",
+                        help="sites are drawn all over the image alike: masks without structure")
     parser.add_argument("--fold-bn", action="store_true", help="fold batch norm into the convolutions")
     parser.add_argument("--resize", metavar="RULE",
                         help="how `stipple run` resizes photos, such as exact=224x224 (default: it does not)")

@@ -31,6 +31,7 @@ class Settings:
     style: str = "pytorch"  # where a bottleneck has its stride: "caffe" conv1, "pytorch" conv2
     fold: bool = False  # batch norm folded into the convolutions
     form: str = "backbone"  # or "classifier"
+    scattered: bool = False  # sites drawn without regard to the image
 
 
 class Layers:
@@ -96,9 +97,11 @@ class Layers:
     def mask(self, name, x, stride=1):
         """Samples from a mask convolution on x, with the local contrast added to its logits if there is one."""
         weight = self._mask_weights(x, stride)
+        if self.settings.scattered:
+            weight = np.zeros_like(weight)  # the convolution stays: it is part of the work
         features = self.builder.evaluate("Conv", x.array, weight, **_conv_attributes(3, stride))
         contrast = self._contrast_at(features.shape[2:]) if self.contrast_levels else None
-        bias = self._bias(name, features if contrast is None else features + contrast.array)
+        bias = bias_for(name, features if contrast is None else features + contrast.array, self.settings)
         logits = self.conv(f"{name}.conv", x, weight, np.array([bias], np.float32), stride)
         if contrast is not None:
             logits = self.add(f"{name}.logits", logits, contrast)
@@ -151,24 +154,6 @@ class Layers:
         response = self.builder.evaluate("Conv", x.array, weight.astype(np.float32), **_conv_attributes(3, stride))
         return (weight * FEATURE_DEVIATION / max(response.std(), 1e-6)).astype(np.float32)
 
-    def _bias(self, name, logits):
-        """The bias that makes the expected share of sampled sites the asked one, by bisection."""
-        prior = reference.grid_sites(self.settings.grid, *logits.shape[2:])
-        if prior.mean() > self.settings.density:
-            raise ZooError(
-                f"density {self.settings.density:g} is out of reach at mask '{name}': of its {prior.size} sites "
-                f"{prior.sum()} belong to the grid prior; use a larger photo, a sparser grid or a higher density")
-        logits = logits.astype(np.float64)
-        low, high = -100.0, 100.0
-        for _ in range(60):
-            middle = (low + high) / 2
-            chance = reference.sigmoid(logits + middle) if self.settings.stochastic else logits + middle >= 0
-            if np.where(prior, 1, chance).mean() < self.settings.density:
-                low = middle
-            else:
-                high = middle
-        return high
-
     def _sample(self, name, logits):
         if self.seed is None:
             self.seed = self.builder.input("seed", np.zeros(1, np.int64), ["S"], default=np.zeros(1, np.int64))
@@ -178,6 +163,25 @@ class Layers:
             grid=settings.grid)
         self.streams += 1
         return mask
+
+
+def bias_for(name, logits, settings):
+    """What to add to a mask's logits so that the expected share of sampled sites is the asked one, by bisection."""
+    prior = reference.grid_sites(settings.grid, *logits.shape[2:])
+    if prior.mean() > settings.density:
+        raise ZooError(
+            f"density {settings.density:g} is out of reach at mask '{name}': of its {prior.size} sites "
+            f"{prior.sum()} belong to the grid prior; use a larger photo, a sparser grid or a higher density")
+    logits = logits.astype(np.float64)
+    low, high = -100.0, 100.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        chance = reference.sigmoid(logits + middle) if settings.stochastic else logits + middle >= 0
+        if np.where(prior, 1, chance).mean() < settings.density:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def _conv_attributes(size, stride, group=1):

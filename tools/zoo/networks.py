@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .layers import Layers, Settings
+from .layers import Layers, Settings, ZooError
 from .photo import MEAN, STD
 
 BRANCH_GAIN = 0.3  # of a residual branch against its identity
@@ -21,7 +21,8 @@ class ResNet:
     group_width: int = 64  # its channels per group in the first stage
 
     def __call__(self, layers: Layers, settings: Settings):
-        layers.add_contrast()
+        if not settings.scattered:
+            layers.add_contrast()
         stem = layers.relu(layers.conv_bn("conv1", layers.image, 64, size=7, stride=2))
         pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
         x = layers.builder.node("MaxPool", "maxpool", stem, **pool)
@@ -103,6 +104,8 @@ NETWORKS = {
 
 def build(name, settings, image, resize=None):
     """The network as an ONNX model, calibrated on `image` (1×3×H×W, normalised)."""
+    if settings.scattered and not settings.stochastic:
+        raise ZooError("scattered masks are drawn: they cannot be deterministic")
     layers = Layers(settings, image, np.array(STD))
     layers.builder.metadata.update({
         "stipple.image.order": "RGB",
