@@ -42,7 +42,7 @@ class CommandTest(unittest.TestCase):
                               check=False,
                               cwd=self.folder,
                               input=stdin if stdin is not None else b'',
-                              env={**known, **environment})
+                              env={**known, 'STIPPLE_CACHE': 'off', **environment})
         done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
         self.assertEqual(done.returncode, code, f'{arguments}\n{done.stdout}\n{done.stderr}')
         return done

@@ -73,6 +73,11 @@ class ImageCases:
                 nodes = [node('Conv', ['x', 'w'], ['c'], pads=[1, 1, 1, 1]), node('BatchNormalization', ['c', *names], ['y'], **attributes)]
                 yield self.case(f'BatchNormalization behind Conv, {"not " * alone}folded', nodes, {'x': self.image(2, 3, 5, 6)},
                                 {'y': 'f', **({'c': 'f'} if alone else {})}, opset, constants=constants, tolerance=3e-6)
+        constants = {'w': self.small(5, 3, 3, 3), **{name: self.small(5) for name in names}, 'variance': numpy.full(5, 0.5, F32)}
+        nodes = [node('Conv', ['x', 'w'], ['c']), node('BatchNormalization', ['c', *names], ['b']),
+                 node('BatchNormalization', ['b', *names], ['y'])]
+        yield self.case('two BatchNormalization behind Conv', nodes, {'x': self.image(2, 3, 5, 6)}, {'y': 'f'}, 15,
+                        constants=constants, tolerance=3e-6)
 
     def batchnorm(self):
         for opset in (7, 9, 14, 15, 22):

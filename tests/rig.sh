@@ -38,6 +38,9 @@ without_space() {
     library=$vendors/libintelocl.so
 }
 
+# The user's cache is not for tests; those of the cache make one of their own.
+export STIPPLE_CACHE=off
+
 # Not exec below: the folder is removed afterwards.
 vendors=$(mktemp -d "${TMPDIR:-/tmp}/stipple-rig.XXXXXX")
 trap 'rm -rf "$vendors"' EXIT

@@ -17,7 +17,7 @@ DEVICE_KEYS = [
     'index', 'platform', 'platform_version', 'platform_vendor', 'name', 'vendor', 'device_version', 'driver_version',
     'type', 'unusable', 'inexact', 'compute_units', 'clock_mhz', 'global_memory', 'max_allocation', 'local_memory',
     'local_memory_is_global', 'unified_memory', 'max_work_group_size', 'max_work_item_sizes',
-    'native_vector_width_float', 'base_address_align', 'fp16', 'fp64', 'is_default'
+    'native_vector_width_float', 'base_address_align', 'fp16', 'fp64', 'is_default', 'speed'
 ]
 
 

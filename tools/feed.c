@@ -89,7 +89,7 @@ static int unknown_input(struct stp_run *run, const char *argument)
     const stp_model_port *port;
     for (size_t i = 0; (port = stp_model_input(run->loaded.model, i)) && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", port->name);
-    return stp_tool_usage(run->tool, "run", "--input %s names no input of the model; its inputs are: %s", argument,
+    return stp_tool_usage(run->tool, run->verb, "--input %s names no input of the model; its inputs are: %s", argument,
                           names);
 }
 
@@ -132,7 +132,7 @@ static int check_photo_port(struct stp_run *run)
     }
     const stp_model_port *port = run->photo_port;
     if (find_input(run, port))
-        return stp_tool_usage(run->tool, "run", "input '%s' gets the photo, so --input %s= cannot go with one",
+        return stp_tool_usage(run->tool, run->verb, "input '%s' gets the photo, so --input %s= cannot go with one",
                               port->name, port->name);
     if (port->dims[1] >= 0 && port->dims[1] != 3) {
         stp_error_set(&run->tool->error, "input '%s' has %lld channels, a photo has 3", port->name,
@@ -153,7 +153,7 @@ static int check_seed(struct stp_run *run)
     if (!run->has_seed)
         return -1;
     if (port && find_input(run, port))
-        return stp_tool_usage(run->tool, "run", "--seed and --input seed= cannot go together");
+        return stp_tool_usage(run->tool, run->verb, "--seed and --input seed= cannot go together");
     if (!port) {
         stp_tool_say(run->tool, STP_LOG_WARN, "the model has no input 'seed', so --seed changes nothing");
         run->has_seed = false;
@@ -169,7 +169,7 @@ static int check_complete(struct stp_run *run)
         if (port->has_default || port == run->photo_port || seeded || find_input(run, port))
             continue;
         bool photo = !run->photos.count && port == find_photo_port(run->loaded.model);
-        return stp_tool_usage(run->tool, "run", "input '%s' gets no value: give %s--input %s=FILE%s", port->name,
+        return stp_tool_usage(run->tool, run->verb, "input '%s' gets no value: give %s--input %s=FILE%s", port->name,
                               photo ? "a photo or " : "", port->name, strcmp(port->name, "seed") ? "" : " or --seed");
     }
     return -1;
@@ -183,7 +183,7 @@ int stp_feed_read(struct stp_run *run)
         if (!path)
             return unknown_input(run, input->argument);
         if (find_input(run, input->port) != input)
-            return stp_tool_usage(run->tool, "run", "--input %s= is given twice", input->port->name);
+            return stp_tool_usage(run->tool, run->verb, "--input %s= is given twice", input->port->name);
         if (!read_tensor(run->tool, &input->tensor, path))
             return stp_tool_failure(run->tool);
     }
@@ -196,7 +196,8 @@ int stp_feed_read(struct stp_run *run)
 
 static bool set_input(struct stp_run *run, const char *name, const stp_tensor *tensor, const char *what)
 {
-    return stp_session_set_input(run->session, name, tensor) == STP_OK ||
+    return (stp_session_set_input(run->session, name, tensor) == STP_OK &&
+            (!run->twin || stp_session_set_input(run->twin, name, tensor) == STP_OK)) ||
            stp_error_library(&run->tool->error, run->tool->context, what);
 }
 

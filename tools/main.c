@@ -13,10 +13,14 @@ static const char usage[] =
     "  devices             list the OpenCL devices\n"
     "  info MODEL          show what is in a model\n"
     "  run MODEL PHOTO...  run a model on photos or tensors\n"
+    "  bench MODEL PHOTO...\n"
+    "                      measure how long a model takes, sparse and dense\n"
+    "  cache               show or empty what is kept between runs\n"
     "\n"
     "  -V, --version       print the versions of library, file format and OpenCL\n" STP_COMMON_HELP "\n"
     "stipple VERB --help tells more. Environment: STIPPLE_DEVICE (a device, where --device is missing), STIPPLE_LOG\n"
-    "(none, error, warn, info or debug: what is told on stderr).\n";
+    "(none, error, warn, info or debug: what is told on stderr), STIPPLE_CACHE and STIPPLE_CACHE_DIR (see stipple\n"
+    "cache --help).\n";
 
 static const struct {
     const char *name;
@@ -25,6 +29,8 @@ static const struct {
     {"devices", stp_verb_devices},
     {"info", stp_verb_info},
     {"run", stp_verb_run},
+    {"bench", stp_verb_bench},
+    {"cache", stp_verb_cache},
 };
 
 static int print_version(struct stp_tool *tool)

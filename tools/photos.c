@@ -73,8 +73,7 @@ static bool add_folder(struct stp_photos *photos, const char *folder, struct stp
     return ok;
 }
 
-// The stems name folders of results.
-static bool check_stems(const struct stp_photos *photos, struct stp_error *error)
+bool stp_photos_check_stems(const struct stp_photos *photos, struct stp_error *error)
 {
     for (size_t i = 0; i < photos->count; i++)
         for (size_t j = 0; j < i; j++)
@@ -97,7 +96,7 @@ bool stp_photos_find(struct stp_photos *out, char *const *paths, size_t count, s
         if (!ok)
             return false;
     }
-    return check_stems(out, error);
+    return true;
 }
 
 void stp_photos_free(struct stp_photos *photos)

@@ -15,9 +15,11 @@ struct stp_photos {
     size_t count, capacity;
 };
 
-// `paths` as given; a folder stands for the PNG and JPEG files right inside it, by name. With several photos, two of
-// the same stem are an error. Freed by stp_photos_free(), after a failure too.
+// `paths` as given; a folder stands for the PNG and JPEG files right inside it, by name. Freed by stp_photos_free(), after
+// a failure too.
 bool stp_photos_find(struct stp_photos *out, char *const *paths, size_t count, struct stp_error *error);
+// The stems name folders of results: two that are the same are an error.
+bool stp_photos_check_stems(const struct stp_photos *photos, struct stp_error *error);
 void stp_photos_free(struct stp_photos *photos);
 
 #endif

@@ -62,11 +62,6 @@ static bool get_mask(struct stp_run *run, size_t index, stp_session_mask *out)
            stp_error_library(&run->tool->error, run->tool->context, NULL);
 }
 
-static double median(const double *ascending, int count)
-{
-    return (ascending[count / 2] + ascending[(count - 1) / 2]) / 2;
-}
-
 // Labels -------------------------------------------------------------------------------------------------------------
 
 // The first float output that is N×K, or N×K×1×1…
@@ -164,7 +159,7 @@ static bool add_labels(struct stp_run *run, cJSON *object)
 
 // For people ---------------------------------------------------------------------------------------------------------
 
-static void print_head(struct stp_run *run, const struct stp_shot *shot)
+void stp_report_model(const struct stp_run *run)
 {
     const stp_device_info *info = stp_device_get_info(run->device);
     fputs("device   ", stdout);
@@ -176,6 +171,11 @@ static void print_head(struct stp_run *run, const struct stp_shot *shot)
     fputs(")\nmodel    ", stdout);
     stp_put_text(stdout, run->model_path);
     putchar('\n');
+}
+
+static void print_head(struct stp_run *run, const struct stp_shot *shot)
+{
+    stp_report_model(run);
     if (shot->source) {
         const struct stp_fit *fit = &shot->fit;
         fputs("photo    ", stdout);
@@ -219,18 +219,27 @@ static bool print_masks(struct stp_run *run)
     return true;
 }
 
-static void print_costs(const struct stp_run *run, const struct stp_shot *shot)
+bool stp_report_head(struct stp_run *run, const struct stp_shot *shot)
 {
-    const stp_session_macs *macs = &shot->stats.macs;
+    print_head(run, shot);
+    return print_masks(run);
+}
+
+void stp_report_macs(const stp_session_macs *macs)
+{
     printf("MACs     %.3f G of %.3f G", macs->done * 1e-9, macs->dense * 1e-9);
     if (macs->done > 0)
         printf(" (%.2f times fewer)", macs->dense / macs->done);
     printf("; of those for masks %.3f G; besides for interpolation %.3f G\n", macs->masks * 1e-9,
            macs->interpolation * 1e-9);
+}
+
+static void print_costs(const struct stp_run *run, const struct stp_shot *shot)
+{
     printf("time     load %.1f ms, compile %.1f ms, first run %.1f ms", run->load_ms, shot->compile_ms, shot->first_ms);
     if (shot->warm_ms)
         printf("; %d warm: least %.1f ms, median %.1f ms", run->runs, shot->warm_ms[0],
-               median(shot->warm_ms, run->runs));
+               stp_job_median(shot->warm_ms, run->runs));
     printf("\nmemory   %.1f MiB for activations, %.1f MiB for weights\n", (double)shot->stats.arena_bytes / (1 << 20),
            (double)shot->stats.weight_bytes / (1 << 20));
 }
@@ -267,9 +276,9 @@ static void print_overlay(const struct stp_shot *shot)
 
 bool stp_report_text(struct stp_run *run, const struct stp_shot *shot)
 {
-    print_head(run, shot);
-    if (!print_masks(run))
+    if (!stp_report_head(run, shot))
         return false;
+    stp_report_macs(&shot->stats.macs);
     print_costs(run, shot);
     switch (run->task) {
     case STP_TASK_CLASSIFY: return print_labels(run);
@@ -315,24 +324,33 @@ static bool add_masks(struct stp_run *run, cJSON *object)
     return true;
 }
 
-static void add_costs(const struct stp_run *run, const struct stp_shot *shot, cJSON *object)
+static void add_macs(const stp_session_macs *macs, cJSON *object)
 {
-    cJSON *macs = stp_json_object(object, "macs");
-    stp_json_number(macs, "dense", shot->stats.macs.dense);
-    stp_json_number(macs, "done", shot->stats.macs.done);
-    stp_json_number(macs, "masks", shot->stats.macs.masks);
-    stp_json_number(macs, "interpolation", shot->stats.macs.interpolation);
+    cJSON *list = stp_json_object(object, "macs");
+    stp_json_number(list, "dense", macs->dense);
+    stp_json_number(list, "done", macs->done);
+    stp_json_number(list, "masks", macs->masks);
+    stp_json_number(list, "interpolation", macs->interpolation);
+}
+
+static void add_times(const struct stp_run *run, const struct stp_shot *shot, cJSON *object)
+{
     cJSON *ms = stp_json_object(object, "ms");
     stp_json_number(ms, "load", run->load_ms);
     stp_json_number(ms, "compile", shot->compile_ms);
     stp_json_number(ms, "first", shot->first_ms);
     if (shot->warm_ms) {
         stp_json_number(ms, "warm_min", shot->warm_ms[0]);
-        stp_json_number(ms, "warm_median", median(shot->warm_ms, run->runs));
+        stp_json_number(ms, "warm_median", stp_job_median(shot->warm_ms, run->runs));
     }
+}
+
+cJSON *stp_report_json_memory(const stp_session_stats *stats, cJSON *object)
+{
     cJSON *memory = stp_json_object(object, "memory");
-    stp_json_number(memory, "arena_bytes", (double)shot->stats.arena_bytes);
-    stp_json_number(memory, "weight_bytes", (double)shot->stats.weight_bytes);
+    stp_json_number(memory, "arena_bytes", (double)stats->arena_bytes);
+    stp_json_number(memory, "weight_bytes", (double)stats->weight_bytes);
+    return memory;
 }
 
 static bool add_outputs(struct stp_run *run, cJSON *object)
@@ -356,7 +374,7 @@ static bool add_outputs(struct stp_run *run, cJSON *object)
     return true;
 }
 
-bool stp_report_json(struct stp_run *run, const struct stp_shot *shot, cJSON *object)
+bool stp_report_json_head(struct stp_run *run, const struct stp_shot *shot, cJSON *object)
 {
     const stp_device_info *info = stp_device_get_info(run->device);
     stp_json_text(object, "device", info->name);
@@ -367,6 +385,20 @@ bool stp_report_json(struct stp_run *run, const struct stp_shot *shot, cJSON *ob
     add_seed(run, object);
     if (!add_masks(run, object))
         return false;
-    add_costs(run, shot, object);
+    add_macs(&shot->stats.macs, object);
+    return true;
+}
+
+bool stp_report_json_outputs(struct stp_run *run, cJSON *object)
+{
     return add_outputs(run, object) && (run->task != STP_TASK_CLASSIFY || add_labels(run, object));
+}
+
+bool stp_report_json(struct stp_run *run, const struct stp_shot *shot, cJSON *object)
+{
+    if (!stp_report_json_head(run, shot, object))
+        return false;
+    add_times(run, shot, object);
+    stp_report_json_memory(&shot->stats, object);
+    return stp_report_json_outputs(run, object);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of `stipple run`, and its parts: feed.c sets inputs, save.c writes files, report.c tells.
+// The state of `stipple run` and `stipple bench`, and what they share: job.c leads from arguments to sessions, feed.c sets
+// inputs, report.c tells; save.c writes run's files.
 #ifndef STP_RUN_H
 #define STP_RUN_H
 
@@ -19,6 +20,7 @@ struct stp_run_input {
 
 struct stp_run {
     struct stp_tool *tool;
+    const char *verb;
     // What the arguments ask:
     const char *model_path, *device_name;
     const char *output, *masks; // folders, or NULL
@@ -36,7 +38,8 @@ struct stp_run {
     struct stp_fit_rules rules;
     const stp_model_port *photo_port; // the input that the photo feeds; NULL without photos
     stp_device *device;
-    stp_session *session;
+    stp_session *session; // whose results are told
+    stp_session *twin;    // bench's dense one, which is fed the same; else NULL
 };
 
 // One pass over the network: a photo, or the inputs alone.
@@ -50,10 +53,40 @@ struct stp_shot {
     char *overlay; // path of the overlay of segments, or NULL
 };
 
+// job.c. Options that both verbs have, numbers for a verb's own, and the steps in their order; those that return int give
+// -1 to go on, else the exit status, with the sentence said.
+enum {
+    STP_OPTION_INPUT = 256,
+    STP_OPTION_SEED,
+    STP_OPTION_DEVICE,
+    STP_OPTION_EXACT,
+    STP_OPTION_RUNS,
+    STP_OPTION_JSON,
+    STP_OPTION_OWN
+};
+#define STP_JOB_LONG                                                                                                   \
+    {"input", required_argument, NULL, STP_OPTION_INPUT}, {"seed", required_argument, NULL, STP_OPTION_SEED},          \
+        {"device", required_argument, NULL, STP_OPTION_DEVICE}, {"exact", no_argument, NULL, STP_OPTION_EXACT},        \
+        {"runs", required_argument, NULL, STP_OPTION_RUNS},                                                            \
+    {                                                                                                                  \
+        "json", no_argument, NULL, STP_OPTION_JSON                                                                     \
+    }
+int stp_job_begin(struct stp_run *run, int argc);                                   // before the options
+int stp_job_option(struct stp_run *run, int option, char **argv, const char *help); // also those of every verb
+int stp_job_photos(struct stp_run *run, int argc, char **argv); // names the model (argv[optind]), finds the photos
+int stp_job_model(struct stp_run *run);                         // loads the model and the --input files
+bool stp_job_open(struct stp_run *run);                         // the device
+bool stp_job_session(struct stp_run *run, stp_session **out, bool dense, bool profile);
+void stp_job_end(struct stp_run *run);
+bool stp_job_ok(struct stp_run *run, stp_status status); // else the library's sentence becomes the tool's
+double stp_job_now_ms(void);
+void stp_job_sort(double *values, int count); // ascending
+double stp_job_median(const double *ascending, int count);
+
 // feed.c. These return -1 to go on, else the exit status, with the sentence said.
 int stp_feed_metadata(struct stp_run *run); // task, labels, image rules
 int stp_feed_read(struct stp_run *run);     // reads --input files, checks that every input gets a value
-bool stp_feed_set(struct stp_run *run);     // sets everything but the photo
+bool stp_feed_set(struct stp_run *run);     // sets everything but the photo, in both sessions
 bool stp_feed_photo(struct stp_run *run, struct stp_shot *shot);
 // The seed that counts: --seed, --input seed=, or the model's default; NULL if the model has no input of that name (or
 // its default is not known). `value` has room for one.
@@ -64,9 +97,16 @@ const stp_model_port *stp_feed_port(const stp_model *model, const char *name);
 bool stp_save_check(struct stp_run *run); // what can be told before running: folders, names
 bool stp_save(struct stp_run *run, struct stp_shot *shot);
 
-// report.c
+// report.c: of run->session's last run
 bool stp_report_check(struct stp_run *run); // after running, before anything is written: the task's output is there
 bool stp_report_text(struct stp_run *run, const struct stp_shot *shot);
 bool stp_report_json(struct stp_run *run, const struct stp_shot *shot, cJSON *object);
+// The parts of these that bench prints too.
+void stp_report_model(const struct stp_run *run);                       // device, model
+bool stp_report_head(struct stp_run *run, const struct stp_shot *shot); // these, photo, seed, masks
+void stp_report_macs(const stp_session_macs *macs);
+bool stp_report_json_head(struct stp_run *run, const struct stp_shot *shot, cJSON *object); // device … macs
+cJSON *stp_report_json_memory(const stp_session_stats *stats, cJSON *object);
+bool stp_report_json_outputs(struct stp_run *run, cJSON *object); // outputs, labels
 
 #endif

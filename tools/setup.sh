@@ -18,7 +18,7 @@ END
 
 # What building needs comes first, then what running needs, then what the tests need.
 packages='gcc g++ libc6-dev dpkg-dev meson ninja-build pkgconf python3
-    ocl-icd-opencl-dev opencl-headers libpng-dev libjpeg-dev libcjson-dev libexif-dev
+    ocl-icd-opencl-dev opencl-headers libpng-dev libjpeg-dev libcjson-dev libexif-dev libsqlite3-dev
     pocl-opencl-icd
     libcmocka-dev librandom123-dev python3-venv ca-certificates'
 # More OpenCL devices for the tests; not every release has them.

@@ -5,12 +5,12 @@ _stipple() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} verb= word
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case $word in
-            devices|info|run) verb=$word; break ;;
+            devices|info|run|bench|cache) verb=$word; break ;;
         esac
     done
     local common='--help --verbose --quiet'
     COMPREPLY=()
-    if [[ $verb == run ]]; then
+    if [[ $verb == run || $verb == bench || $verb == devices ]]; then
         case $previous in
             --output|--masks) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
             --device) mapfile -t COMPREPLY < <(compgen -W 'cpu gpu' -- "$current"); return ;;
@@ -19,9 +19,12 @@ _stipple() {
     fi
     case $verb:$current in
         :-*) common+=' --version' ;;
-        :*) mapfile -t COMPREPLY < <(compgen -W 'devices info run' -- "$current"); return ;;
-        devices:-*|info:-*) common+=' --json' ;;
+        :*) mapfile -t COMPREPLY < <(compgen -W 'devices info run bench cache' -- "$current"); return ;;
+        devices:-*) common+=' --measure --device --json' ;;
+        info:-*|cache:-*) common+=' --json' ;;
+        cache:*) mapfile -t COMPREPLY < <(compgen -W 'path list clear' -- "$current"); return ;;
         run:-*) common+=' --input --output --masks --seed --device --dense --exact --runs --json' ;;
+        bench:-*) common+=' --input --runs --layers --seed --device --exact --json --csv' ;;
         devices:*) return ;;
         *) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     esac

@@ -76,6 +76,8 @@ struct stp_bytes {
 bool stp_read_file(struct stp_bytes *out, const char *path, struct stp_error *error);
 bool stp_read_stdin(struct stp_bytes *out, struct stp_error *error);
 
+int stp_verb_bench(struct stp_tool *tool, int argc, char **argv);
+int stp_verb_cache(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_devices(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_info(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_run(struct stp_tool *tool, int argc, char **argv);

@@ -74,7 +74,20 @@ STP_API stp_status stp_device_wrap(stp_device **out, stp_context *context, void 
 // unsupported (a sub-device).
 STP_API stp_status stp_device_probe(stp_device *device);
 
-// After every session on it. Accepts NULL and a pointer to NULL.
+// What a device was measured to reach: the two ceilings that time is compared with. 0: never measured.
+typedef struct stp_device_speed {
+    double flops; // float32 fma in registers, per second, two operations each
+    double bytes; // read and written per second, out of and into memory that no cache holds
+} stp_device_speed;
+
+// Measures (a few seconds) and keeps the result for stp_device_get_speed(), over processes where the cache can be
+// written. Errors: device.
+STP_API stp_status stp_device_measure(stp_device *device, stp_device_speed *out);
+// The result of the last measurement on such a device and driver, or zeros.
+STP_API stp_status stp_device_get_speed(stp_device *device, stp_device_speed *out);
+
+// After every session on it. Accepts NULL and a pointer to NULL. With PoCL it may take some 10 seconds where programs were
+// compiled: their binaries go into the cache (cache.h), and PoCL takes its time to hand them out.
 STP_API void stp_device_destroy(stp_device **device);
 
 // Owned by the device. `inexact` is "not probed" until stp_device_probe().

@@ -80,14 +80,24 @@ typedef struct stp_session_stats {
 // After stp_session_prepare() or a run; before a run, `macs` and `run_ms` are 0. Errors: invalid argument (not prepared).
 STP_API stp_status stp_session_get_stats(stp_session *session, stp_session_stats *out);
 
-// What a node did in the last run.
+// What a node did in the last run. Strings are the session's, valid until it is prepared or run again.
 typedef struct stp_session_node {
     const char *name, *op;
-    const char *kernel; // variant; NULL if the node runs as part of another step, or on the host
-    double macs;        // done MACs of a convolution or Gemm, else 0
-    double ms;          // with params.profile; else 0
-    double rows;        // computed sites
+    const char *kernel;  // variant; NULL if the node runs as part of another step, on the host, or not at all (another view)
+    const char *options; // macros that the variant was built with; NULL without one
+    const char *part_of; // the node whose kernel computes this one, where `kernel` is NULL, or the first half of it (a mask
+                         // convolution's products, which are summed over taps later); else NULL
+    double macs;  // done MACs of a convolution or Gemm; of an Interpolate its own, which stats.macs.done leaves out; else 0
+    double bytes; // what its kernel must at least move: see below
+    double ms;    // with params.profile; else 0
+    double rows;  // computed sites
 } stp_session_node;
+// `bytes` is found from the plan and the row counts of the last run. Each element that the kernel has use for is counted once
+// when read and once when written, whatever is read again or held by a cache: of each input the rows (sites with all their
+// channels) that the computed sites read; constants in the file's size, not as they are packed; the rows written. What runs
+// in a tail counts with the kernel that runs it: of a residual its rows, of intermediate values nothing. The products of a
+// mask convolution count where they are written and where they are read. Row numbers, lists, and the last entry (lists, and
+// the change of layout of inputs and outputs) do not count. 0 where the node has no kernel of its own.
 STP_API size_t stp_session_node_count(const stp_session *session);
 STP_API stp_status stp_session_node_get(stp_session *session, size_t index, stp_session_node *out);
 

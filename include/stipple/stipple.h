@@ -3,6 +3,7 @@
 #ifndef STIPPLE_H
 #define STIPPLE_H
 
+#include <stipple/cache.h>
 #include <stipple/context.h>
 #include <stipple/device.h>
 #include <stipple/model.h>

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #include <stipple/status.h>
+
+#include "base/parallel.h"
 
 const char *stp_status_name(stp_status status)
 {
@@ -249,6 +252,43 @@ int64_t stp_tensor_elements(const stp_tensor *tensor)
     for (int i = 0; i < tensor->rank; i++)
         if (tensor->dims[i] < 0 || __builtin_mul_overflow(count, tensor->dims[i], &count))
             return -1;
+    return count;
+}
+
+struct finite_search {
+    const void *floats;
+    int64_t count;
+    bool *bad; // per part
+};
+enum { FINITE_PART = 1 << 18 };
+
+static void search_part(void *user, int64_t part)
+{
+    const struct finite_search *search = user;
+    int64_t first = part * FINITE_PART, end = stp_min64(first + FINITE_PART, search->count);
+    unsigned bad = 0;
+    for (int64_t i = first; i < end; i++) { // without a way out, so that it is done in vectors
+        uint32_t bits;
+        memcpy(&bits, (const char *)search->floats + (size_t)i * sizeof bits, sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    search->bad[part] = bad;
+}
+
+int64_t stp_find_not_finite(const void *floats, int64_t count)
+{
+    bool bad[256];
+    for (int64_t at = 0; at < count;) {
+        int64_t parts = stp_min64(stp_div_up(count - at, FINITE_PART), (int64_t)STP_LENGTH(bad));
+        struct finite_search search = {.floats = (const char *)floats + (size_t)at * sizeof(float), .count = count - at, .bad = bad};
+        stp_parallel(parts, search_part, &search);
+        for (int64_t part = 0; part < parts; part++, at = stp_min64(at + FINITE_PART, count))
+            if (bad[part]) {
+                while (isfinite(stp_float_at(floats, at)))
+                    at++;
+                return at;
+            }
+    }
     return count;
 }
 

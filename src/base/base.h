@@ -93,6 +93,8 @@ static inline float stp_float_at(const void *floats, int64_t i)
     memcpy(&x, (const char *)floats + (size_t)i * sizeof x, sizeof x);
     return x;
 }
+// Of the first that is Inf or NaN; `count` if there is none. On several cores where it pays.
+int64_t stp_find_not_finite(const void *floats, int64_t count);
 // Element i of a tensor of any type, aligned or not.
 double stp_number_at(const stp_tensor *tensor, int64_t i);
 

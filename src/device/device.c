@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "device/cache.h"
+
 #define INSTALL_HINT                                                                                                   \
     "install a driver: pocl-opencl-icd (any CPU), intel-opencl-icd (Intel GPUs), mesa-opencl-icd or ROCm's OpenCL "    \
     "(AMD GPUs), or the Nvidia driver"
@@ -255,6 +257,7 @@ void stp_device_destroy(stp_device **device)
     if (!device || !*device)
         return;
     stp_device_release_programs(*device);
+    stp_cache_close(&(*device)->cache);
     if ((*device)->queue)
         clReleaseCommandQueue((*device)->queue);
     if ((*device)->cl)

@@ -44,6 +44,9 @@ struct stp_device {
     stp_device_info info;
     struct stp_arena arena;       // strings of `info`
     struct stp_program *programs; // built or failed
+    struct stp_cache *cache;      // stp_device_cache()
+    bool cache_opened;
+    stp_device_speed speed;       // zeros: not measured, or not looked up yet
 };
 
 // STP_OK if `code` is CL_SUCCESS; else records "CALL failed: CL_OUT_OF_RESOURCES (-5)" and returns STP_ERROR_DEVICE, or
@@ -52,14 +55,17 @@ stp_status stp_cl_check(struct stp_device *device, cl_int code, const char *call
 // "CL_OUT_OF_RESOURCES", or "unknown error".
 const char *stp_cl_error_name(cl_int code);
 
-// The program of cl/NAME.cl, built behind cl/numerics.cl with `options` (NULL: none). Owned by the device, which keeps
-// one per (name, options) for its lifetime; a failed build is remembered and fails again without compiling. The error
+// The program of cl/NAME.cl, built behind cl/numerics.cl with `options` (NULL: none), or taken from the cache. Owned by
+// the device, which keeps one per (name, options) for its lifetime; a failed build is remembered, over processes for a
+// day where there is a cache, and fails again without compiling. The error
 // holds the start of the build log, the debug log all of it.
 stp_status stp_device_program(struct stp_device *device, const char *name, const char *options, cl_program *out);
 // A new kernel object of such a program; the caller's, clReleaseKernel().
 stp_status stp_device_kernel(struct stp_device *device, const char *program, const char *options, const char *kernel,
                              cl_kernel *out);
 void stp_device_release_programs(struct stp_device *device);
+// Opened on first use; NULL if there is none. Owned by the device.
+struct stp_cache *stp_device_cache(struct stp_device *device);
 // A buffer of max(bytes, 1) bytes; the caller's, clReleaseMemObject(). The error says how much was wanted and `what`
 // for.
 stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_flags flags, const void *host,

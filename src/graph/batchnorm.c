@@ -36,6 +36,21 @@ static bool can_fold(const struct stp_node *bn)
     return true;
 }
 
+// Of finite floats, whose magnitudes are ordered as their bits are.
+static float largest_magnitude(const void *floats, int64_t first, int64_t count)
+{
+    uint32_t largest = 0;
+    for (int64_t i = first; i < first + count; i++) {
+        uint32_t bits;
+        memcpy(&bits, (const char *)floats + (size_t)i * sizeof bits, sizeof bits);
+        bits &= 0x7fffffffu;
+        largest = bits > largest ? bits : largest;
+    }
+    float magnitude;
+    memcpy(&magnitude, &largest, sizeof magnitude);
+    return magnitude;
+}
+
 static stp_status fold(struct stp_graph *graph, struct stp_node *bn)
 {
     struct stp_node *conv = bn->inputs[0]->producer;
@@ -52,10 +67,7 @@ static stp_status fold(struct stp_graph *graph, struct stp_node *bn)
     new_w->scale = scale;
     for (int64_t c = 0; c < channels; c++) {
         scale[c] = stp_batchnorm_scale(bn, c);
-        float largest = 0;
-        for (int64_t i = 0; i < each; i++)
-            largest = fmaxf(largest, fabsf(stp_float_at(w->data, c * each + i)));
-        if (!isfinite((float)(largest * scale[c])))
+        if (!isfinite((float)(largest_magnitude(w->data, c * each, each) * scale[c])))
             return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, bn,
                                  "folded into the convolution before it, its weights are not finite");
         double start = b ? (double)stp_float_at(b->data, c) : 0;

@@ -2,8 +2,6 @@
 // Conv: y[n][oc] = bias[oc] + Σ over taps and input channels of the group. Variants: src/sparse/conv_rows.c.
 #include "ops/conv.h"
 
-#include <math.h>
-
 #include "ops/registry.h"
 #include "ops/rules.h"
 #include "ref/ref.h"
@@ -102,14 +100,11 @@ static stp_status check_constant(struct stp_graph *graph, const struct stp_node 
                              node, "its %s '%s' has rank %d: only 2-D is implemented, with rank %d", what, value->name,
                              value->rank, rank);
     stp_tensor t = stp_value_tensor(value);
-    int64_t count = stp_tensor_elements(&t);
-    for (int64_t i = 0; i < count; i++) {
-        float x = stp_float_at(t.data, i);
-        if (!isfinite(x))
-            return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node, "its %s '%s' holds %g", what, value->name,
-                                 (double)x);
-    }
-    return STP_OK;
+    int64_t count = stp_tensor_elements(&t), bad = stp_find_not_finite(t.data, count);
+    if (bad == count)
+        return STP_OK;
+    return stp_fail_node(graph->context, STP_ERROR_INVALID_MODEL, node, "its %s '%s' holds %g", what, value->name,
+                         (double)stp_float_at(t.data, bad));
 }
 
 static stp_status check(struct stp_graph *graph, struct stp_node *node)

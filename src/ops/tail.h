@@ -14,7 +14,8 @@ struct stp_tail {
     const struct stp_value *identity; // of the output's shape, or NULL
     bool relu;
     int last;                         // position of the last node: where the whole is computed
-    bool swallowed;                   // this node runs as part of another's tail
+    bool swallowed;                   // this node runs as part of another's tail …
+    int anchor;                       // … of the one at this position
 };
 
 // The tail of a node that is its anchor.

@@ -67,6 +67,7 @@ static void find_tail(struct stp_plan *plan, const int *reader, int anchor)
             return;
         }
         plan->tails[position].swallowed = true;
+        plan->tails[position].anchor = anchor;
         tail->output = next->outputs[0];
         tail->last = position;
         if (tail->relu)

@@ -28,4 +28,9 @@ struct stp_session {
     stp_session_macs macs;
 };
 
+// report.c: the first bytes of a slot, once everything that is enqueued is done.
+stp_status stp_session_read_slot(stp_session *session, int slot, size_t bytes, void *to);
+// nodes.c: fills session->nodes and session->macs from the last run, whose masks have been read back.
+stp_status stp_session_count_nodes(stp_session *session);
+
 #endif

@@ -2,6 +2,7 @@
 // Slots: device buffers of a plan, the constants of the session among them, and where each value of the graph lies.
 #include <stdlib.h>
 
+#include "base/parallel.h"
 #include "run/plan.h"
 #include "sparse/lists.h"
 
@@ -37,8 +38,53 @@ static struct stp_constant *find_constant(struct stp_constants *constants, const
     return NULL;
 }
 
+typedef void stp_pack_fn(void *destination, const void *user);
+
+static stp_status pack_and_copy(struct stp_device *device, struct stp_constant *constant, stp_pack_fn *pack, const void *user)
+{
+    size_t bytes = constant->bytes ? constant->bytes : 1;
+    void *host = calloc(1, bytes);
+    if (!host)
+        return stp_fail_memory(device->context, bytes, "weights");
+    pack(host, user);
+    stp_status status = stp_device_buffer(device, bytes, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, host, "weights",
+                                          &constant->memory);
+    free(host);
+    return status;
+}
+
+// Bytes of a constant that is worth a mapping; bytes that one core clears at a time.
+enum { LARGE = 256 << 10, CLEARED = 1 << 20 };
+
+struct clearing {
+    char *memory;
+    size_t bytes;
+};
+
+static void clear_part(void *user, int64_t part)
+{
+    const struct clearing *clearing = user;
+    size_t first = (size_t)part * CLEARED, rest = clearing->bytes - first;
+    memset(clearing->memory + first, 0, rest < CLEARED ? rest : CLEARED);
+}
+
+// In memory that host and device share: without a copy.
+static stp_status pack_in_place(struct stp_device *device, struct stp_constant *constant, stp_pack_fn *pack, const void *user)
+{
+    cl_int code;
+    STP_TRY(stp_device_buffer(device, constant->bytes, CL_MEM_READ_ONLY, NULL, "weights", &constant->memory));
+    void *memory = clEnqueueMapBuffer(device->queue, constant->memory, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0,
+                                      constant->bytes, 0, NULL, NULL, &code);
+    STP_TRY(stp_cl_check(device, code, "clEnqueueMapBuffer"));
+    struct clearing clearing = {.memory = memory, .bytes = constant->bytes};
+    stp_parallel(stp_div_up((int64_t)constant->bytes, CLEARED), clear_part, &clearing);
+    pack(memory, user);
+    return stp_cl_check(device, clEnqueueUnmapMemObject(device->queue, constant->memory, memory, 0, NULL, NULL),
+                        "clEnqueueUnmapMemObject");
+}
+
 static struct stp_constant *make_constant(struct stp_plan *plan, const void *key, int variant, size_t bytes,
-                                          void (*pack)(void *, const void *), const void *user)
+                                          stp_pack_fn *pack, const void *user)
 {
     struct stp_constants *constants = plan->constants;
     if (constants->count == constants->capacity) {
@@ -51,18 +97,15 @@ static struct stp_constant *make_constant(struct stp_plan *plan, const void *key
         constants->items = grown;
         constants->capacity = capacity;
     }
-    void *host = calloc(1, bytes ? bytes : 1);
-    if (!host) {
-        plan->status = stp_fail_memory(stp_plan_context(plan), bytes, "weights");
+    struct stp_constant constant = {.key = key, .variant = variant, .bytes = bytes};
+    plan->status = plan->device->info.unified_memory && bytes >= LARGE
+                       ? pack_in_place(plan->device, &constant, pack, user)
+                       : pack_and_copy(plan->device, &constant, pack, user);
+    if (plan->status != STP_OK) {
+        if (constant.memory)
+            clReleaseMemObject(constant.memory);
         return NULL;
     }
-    pack(host, user);
-    struct stp_constant constant = {.key = key, .variant = variant, .bytes = bytes};
-    plan->status = stp_device_buffer(plan->device, bytes ? bytes : 1, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, host,
-                                     "weights", &constant.memory);
-    free(host);
-    if (plan->status != STP_OK)
-        return NULL;
     constants->bytes += bytes;
     constants->items[constants->count] = constant;
     return &constants->items[constants->count++];
@@ -144,11 +187,13 @@ static void pack_storage(void *destination, const void *user)
         return;
     }
     int64_t channels = t->dims[1], sites = t->dims[2] * t->dims[3];
-    for (int64_t i = 0; i < count; i++) {
-        int64_t n = i / (channels * sites), c = i / sites % channels, s = i % sites;
-        memcpy((char *)destination + (size_t)((n * sites + s) * channels + c) * size,
-               (const char *)t->data + (size_t)i * size, size);
-    }
+    const char *from = t->data;
+    for (int64_t n = 0; n < t->dims[0]; n++)
+        for (int64_t c = 0; c < channels; c++) {
+            char *to = (char *)destination + (size_t)(n * sites * channels + c) * size;
+            for (int64_t s = 0; s < sites; s++, from += size, to += (size_t)channels * size)
+                memcpy(to, from, size);
+        }
 }
 
 // A value that is known on the host under these sizes only: a buffer of the plan's own.

@@ -3,6 +3,7 @@
 // cl/conv_rows.cl for CPUs, cl/conv_tile.cl for the rest.
 #include <stdio.h>
 
+#include "base/parallel.h"
 #include "device/worksize.h"
 #include "graph/instance.h"
 #include "ops/conv.h"
@@ -22,19 +23,31 @@ static int64_t panels_per_group(const struct packing *p)
     return stp_div_up(p->ocg, p->columns);
 }
 
+struct destination {
+    const struct packing *packing;
+    float *floats;
+};
+
+// [tap][ic][columns] of one panel
+static void pack_panel(void *user, int64_t i)
+{
+    const struct packing *p = ((const struct destination *)user)->packing;
+    int64_t group = i / panels_per_group(p), first = i % panels_per_group(p) * p->columns;
+    int64_t columns = stp_min64(p->columns, p->ocg - first);
+    float *to = ((const struct destination *)user)->floats + i * p->taps * p->icg * p->columns;
+    for (int64_t tap = 0; tap < p->taps; tap++)
+        for (int64_t ic = 0; ic < p->icg; ic++, to += p->columns)
+            for (int64_t n = 0; n < columns; n++) {
+                int64_t oc = group * p->ocg + first + n;
+                to[n] = stp_weight_at(p->w, oc, (oc * p->icg + ic) * p->taps + tap);
+            }
+}
+
 // → [group][panel][tap][ic][columns], zeros beyond the group's output channels (the destination is zeroed)
 static void pack_conv_weights(void *destination, const void *user)
 {
-    const struct packing *p = user;
-    float *to = destination;
-    for (int64_t g = 0; g < p->groups; g++)
-        for (int64_t panel = 0; panel < panels_per_group(p); panel++)
-            for (int64_t tap = 0; tap < p->taps; tap++)
-                for (int64_t ic = 0; ic < p->icg; ic++, to += p->columns)
-                    for (int64_t n = 0; n < p->columns && panel * p->columns + n < p->ocg; n++) {
-                        int64_t oc = g * p->ocg + panel * p->columns + n;
-                        to[n] = stp_weight_at(p->w, oc, (oc * p->icg + ic) * p->taps + tap);
-                    }
+    struct destination to = {.packing = user, .floats = destination};
+    stp_parallel(to.packing->groups * panels_per_group(to.packing), pack_panel, &to);
 }
 
 // Steps --------------------------------------------------------------------------------------------------------------
