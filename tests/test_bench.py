@@ -31,7 +31,10 @@ class BenchTest(Sampling):
         if not PRETEND:
             self.skipTest('PRETEND_LIBRARY is not set')
         options = [os.environ.get('ASAN_OPTIONS', ''), 'verify_asan_link_order=0']
-        return {'LD_PRELOAD': PRETEND, 'PRETEND': what, 'ASAN_OPTIONS': ':'.join(filter(None, options))}
+        library = self.folder / 'pretend.so'  # LD_PRELOAD ends a name at a space
+        if not library.is_symlink():
+            library.symlink_to(os.path.abspath(PRETEND))
+        return {'LD_PRELOAD': str(library), 'PRETEND': what, 'ASAN_OPTIONS': ':'.join(filter(None, options))}
 
     def rows(self, *arguments):
         return list(csv.DictReader(io.StringIO(self.call('bench', *arguments, '--csv').stdout)))

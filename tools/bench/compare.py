@@ -255,7 +255,8 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench.compare", description=__doc__.partition(" Run from")[0],
         epilog="Run from the top of the source tree. Every runtime has a process of its own, which is stopped while "
-        "another one runs. A runtime whose Python package is missing is left out; tools/bench/requirements.txt names them all.")
+        "another one runs. A runtime whose Python package is missing is left out; tools/bench/requirements.txt names "
+        "them all.")
     parser.add_argument("network", choices=sorted(set(networks.NETWORKS) - {"tiny_plain"}))
     parser.add_argument("--form", choices=("backbone", "classifier"), default="backbone",
                         help="outputs C2 to C5, or scores of 1000 classes (default: backbone)")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One network of the zoo at several densities, with one set of weights. Only the biases of the mask convolutions differ,
-so that all share their dense twin. A folder keeps what was made."""
+"""One network of the zoo at several densities, with one set of weights. Only the biases of the mask convolutions
+differ, so that all share their dense twin. A folder keeps what was made."""
 
 import hashlib
 import os
@@ -114,8 +114,8 @@ class Models:
         return tuple(output.name for output in onnx.load(self.base, load_external_data=False).graph.output)
 
     def _search(self, density):
-        """The biases of the mask convolutions that give every mask the density. Those of one mask move the features that
-        later masks see, if little: hence passes through the network."""
+        """The biases of the mask convolutions that give every mask the density. Those of one mask move the features
+        that later masks see, if little: hence passes through the network."""
         settings = replace(self.network.settings, density=density)
         if self.session is None:
             self._open()

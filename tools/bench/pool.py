@@ -26,8 +26,8 @@ class Worker:
         # A session of its own: Ctrl-C reaches the parent alone, which ends its workers.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tools.bench.worker", job.label], cwd=ROOT,
-            env=os.environ | limits | (environment or {}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-            start_new_session=True)
+            env=os.environ | limits | (environment or {}),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True)
         self._send((job, cpus))
 
     def ask(self, *request):

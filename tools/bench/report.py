@@ -6,8 +6,8 @@ import statistics
 
 COLUMNS = (
     "network form batch height width scattered photo cpu threads device fma_peak_gflops runtime version exact density "
-    "sampled theoretical_factor dense_gmac done_gmac runs min_ms median_ms gflops share_of_peak fastest_peer peer_factor "
-    "peer_share twin_factor twin_share load_s peak_mb difference").split()
+    "sampled theoretical_factor dense_gmac done_gmac runs min_ms median_ms gflops share_of_peak fastest_peer "
+    "peer_factor peer_share twin_factor twin_share load_s peak_mb difference").split()
 
 
 class Report:
@@ -58,7 +58,7 @@ class Report:
             + (f"{peak:.0f} GFLOP/s, measured" if peak else "not measured"),
             f"device   {facts['device']}",
             "timed    one run, from inputs in host memory to all outputs in host memory; setting inputs is left out;",
-            "         PyTorch's outputs stay channels_last. Memory is a whole process's, with the Python that drives it.",
+            "         PyTorch's outputs stay channels_last. Memory is a whole process's, with the Python in it.",
             "",
         ]
         lines += _table(
@@ -72,8 +72,8 @@ class Report:
                   "difference: from the first line's outputs", ""]
         peer = self.fastest.label if self.fastest else "peer"
         lines += _table(
-            ["sparse", "sampled", "theory", "min ms", "median ms", f"× {peer}", "share", f"× {self.twin.label}", "share",
-             "peak MB"],
+            ["sparse", "sampled", "theory", "min ms", "median ms", f"× {peer}", "share", f"× {self.twin.label}",
+             "share", "peak MB"],
             [[r["label"], f"{r['sampled']:.3f}", f"{r['theoretical_factor']:.2f}", _number(r["min_ms"]),
               _number(r["median_ms"]), _share(r["peer_factor"]), _share(r["peer_share"]), _share(r["twin_factor"]),
               _share(r["twin_share"]), f"{r['peak_mb']:.0f}"] for r in self.sparse])
