@@ -166,12 +166,16 @@ stp_status stp_plan_allocate(struct stp_plan *plan)
         return stp_fail_memory(plan->device->context, (size_t)plan->n_slots * sizeof *order, "the memory plan");
     int count = 0;
     share_slots(plan);
-    plan->least_bytes = least_bytes(plan);
+    size_t least = least_bytes(plan);
     for (int s = 0; s < plan->n_slots; s++)
         if (needs_memory(&plan->slots[s]))
             order[count++] = (struct order){plan->slots, s};
     qsort(order, (size_t)count, sizeof *order, larger_first);
     stp_status status = place_slots(plan, order, count, order + plan->n_slots);
     free(order);
-    return status == STP_OK ? make_buffers(plan) : status;
+    STP_TRY(status);
+    STP_TRY(make_buffers(plan));
+    stp_log(plan->device->context, STP_LOG_DEBUG, "activations: %zu bytes, of which one step holds up to %zu",
+            plan->arena_bytes, least);
+    return STP_OK;
 }

@@ -101,7 +101,6 @@ struct stp_plan {
     size_t *chunk_bytes;
     int n_chunks;
     size_t arena_bytes;
-    size_t least_bytes; // that any arena needs
 };
 
 // Takes the instance over in every case. `progress` may be NULL.
