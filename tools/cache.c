@@ -134,15 +134,8 @@ static int act(struct stp_tool *tool, const struct action *action, bool json)
 
 int stp_verb_cache(struct stp_tool *tool, int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, STP_COMMON_LONG, {0}};
     bool json = false;
-    int option, status = -1;
-    while (status < 0 && (option = getopt_long(argc, argv, ":" STP_COMMON_SHORT, options, NULL)) != -1) {
-        if (option == 'j')
-            json = true;
-        else
-            status = stp_tool_option(tool, option, argv, "cache", help);
-    }
+    int status = stp_tool_json_options(tool, argc, argv, "cache", help, &json);
     if (status >= 0)
         return status;
     if (argc - optind != 1)

@@ -3,6 +3,7 @@
 #include "tool.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -158,6 +159,19 @@ int stp_tool_option(struct stp_tool *tool, int option, char **argv, const char *
     if (optopt && (!word || strncmp(word, "--", 2)))
         return stp_tool_usage(tool, verb, "unknown option '-%c'", optopt);
     return stp_tool_usage(tool, verb, optopt ? "option '%s' takes no value" : "unknown or ambiguous option '%s'", word);
+}
+
+int stp_tool_json_options(struct stp_tool *tool, int argc, char **argv, const char *verb, const char *help, bool *json)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, STP_COMMON_LONG, {0}};
+    int option, status = -1;
+    while (status < 0 && (option = getopt_long(argc, argv, ":" STP_COMMON_SHORT, options, NULL)) != -1) {
+        if (option == 'j')
+            *json = true;
+        else
+            status = stp_tool_option(tool, option, argv, verb, help);
+    }
+    return status;
 }
 
 // Text ---------------------------------------------------------------------------------------------------------------

@@ -63,6 +63,9 @@ void stp_tool_progress_end(struct stp_tool *tool);
 // Handles what getopt_long() returned where the verb itself does not know it: -1 to go on, else the exit status.
 int stp_tool_option(struct stp_tool *tool, int option, char **argv, const char *verb, const char *help);
 
+// Parses the options of a verb that has --json and no other of its own: -1 to go on, else the exit status.
+int stp_tool_json_options(struct stp_tool *tool, int argc, char **argv, const char *verb, const char *help, bool *json);
+
 // Prints text that may come from a file: control characters become '?', so that no terminal obeys them.
 void stp_put_text(FILE *file, const char *text);
 // A shape such as "1×3×H×W"; a free dimension by its name or "?".
