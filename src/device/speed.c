@@ -19,6 +19,7 @@ static const double launch_ms = 40, total_ms = 1500;
 struct trial {
     struct stp_device *device;
     cl_kernel kernel;
+    cl_mem memory;
     size_t global, local;
 };
 
@@ -60,13 +61,23 @@ static stp_status measure(const struct trial *trial, cl_uint last_argument, cl_u
     return STP_OK;
 }
 
-static stp_status set_arguments(struct stp_device *device, cl_kernel kernel, cl_mem memory, const float *floats,
-                                cl_uint count)
+// The rate of `kernel` over trial->memory, which it takes first, then `floats`, then the amount. Releases kernel and memory.
+static stp_status run_trial(struct trial *trial, const char *options, const char *kernel, const float *floats, cl_uint count,
+                            cl_uint least, cl_uint most, double *per_ms)
 {
-    STP_TRY(stp_cl_check(device, clSetKernelArg(kernel, 0, sizeof memory, &memory), "clSetKernelArg"));
-    for (cl_uint i = 0; i < count; i++)
-        STP_TRY(stp_cl_check(device, clSetKernelArg(kernel, i + 1, sizeof *floats, &floats[i]), "clSetKernelArg"));
-    return STP_OK;
+    struct stp_device *device = trial->device;
+    stp_status status = stp_device_kernel(device, "speed", options, kernel, &trial->kernel);
+    if (status == STP_OK)
+        status = stp_cl_check(device, clSetKernelArg(trial->kernel, 0, sizeof trial->memory, &trial->memory),
+                              "clSetKernelArg");
+    for (cl_uint i = 0; i < count && status == STP_OK; i++)
+        status = stp_cl_check(device, clSetKernelArg(trial->kernel, i + 1, sizeof *floats, &floats[i]), "clSetKernelArg");
+    if (status == STP_OK)
+        status = measure(trial, count + 1, least, most, per_ms);
+    if (trial->kernel)
+        clReleaseKernel(trial->kernel);
+    clReleaseMemObject(trial->memory);
+    return status;
 }
 
 // Floats of a register: a GPU's lanes are its work-items.
@@ -82,23 +93,12 @@ static stp_status measure_flops(struct stp_device *device, const char *options, 
 {
     struct stp_worksize size = stp_worksize_stride(&device->limits, INT64_MAX);
     struct trial trial = {.device = device, .global = size.global, .local = size.local};
-    double fma = (double)FMA_PER_ROUND * chain_vector(&device->limits) * (double)size.global;
-    cl_mem memory = NULL;
-    stp_status status = stp_device_kernel(device, "speed", options, "speed_chains", &trial.kernel);
-    if (status == STP_OK)
-        status = stp_device_buffer(device, size.global * 16 * sizeof(float), CL_MEM_WRITE_ONLY, NULL, "a measurement",
-                                   &memory);
-    if (status == STP_OK)
-        status = set_arguments(device, trial.kernel, memory, (const float[]){0.5f, 1}, 2);
-    double rounds = 0;
-    if (status == STP_OK)
-        status = measure(&trial, 3, 1, MOST_ROUNDS, &rounds);
+    double fma = (double)FMA_PER_ROUND * chain_vector(&device->limits) * (double)size.global, rounds = 0;
+    STP_TRY(stp_device_buffer(device, size.global * 16 * sizeof(float), CL_MEM_WRITE_ONLY, NULL, "a measurement",
+                              &trial.memory));
+    STP_TRY(run_trial(&trial, options, "speed_chains", (const float[]){0.5f, 1}, 2, 1, MOST_ROUNDS, &rounds));
     *out = rounds * 1e3 * fma * 2;
-    if (memory)
-        clReleaseMemObject(memory);
-    if (trial.kernel)
-        clReleaseKernel(trial.kernel);
-    return status;
+    return STP_OK;
 }
 
 // A buffer of zeros that leaves the device most of its memory.
@@ -111,8 +111,12 @@ static stp_status large_buffer(struct stp_device *device, size_t *bytes, cl_mem 
         *bytes /= 2;
     const float zero = 0;
     STP_TRY(stp_device_buffer(device, *bytes, CL_MEM_READ_WRITE, NULL, "a measurement", out));
-    return stp_cl_check(device, clEnqueueFillBuffer(device->queue, *out, &zero, sizeof zero, 0, *bytes, 0, NULL, NULL),
-                        "clEnqueueFillBuffer");
+    stp_status status =
+        stp_cl_check(device, clEnqueueFillBuffer(device->queue, *out, &zero, sizeof zero, 0, *bytes, 0, NULL, NULL),
+                     "clEnqueueFillBuffer");
+    if (status != STP_OK)
+        clReleaseMemObject(*out);
+    return status;
 }
 
 static stp_status measure_bytes(struct stp_device *device, const char *options, double *out)
@@ -120,21 +124,12 @@ static stp_status measure_bytes(struct stp_device *device, const char *options, 
     struct stp_worksize size = stp_worksize_stride(&device->limits, INT64_MAX);
     struct trial trial = {.device = device, .global = size.global, .local = size.local};
     size_t bytes, vector = (size_t)stp_worksize_vector(&device->limits) * sizeof(float);
-    cl_mem memory = NULL;
-    stp_status status = stp_device_kernel(device, "speed", options, "speed_update", &trial.kernel);
-    if (status == STP_OK)
-        status = large_buffer(device, &bytes, &memory);
-    if (status == STP_OK)
-        status = set_arguments(device, trial.kernel, memory, (const float[]){1}, 1);
     double vectors = 0;
-    if (status == STP_OK)
-        status = measure(&trial, 2, (cl_uint)(LEAST_BYTES / vector), (cl_uint)(bytes / vector), &vectors);
+    STP_TRY(large_buffer(device, &bytes, &trial.memory));
+    STP_TRY(run_trial(&trial, options, "speed_update", (const float[]){1}, 1, (cl_uint)(LEAST_BYTES / vector),
+                      (cl_uint)(bytes / vector), &vectors));
     *out = vectors * 1e3 * (double)vector * 2; // read and written
-    if (memory)
-        clReleaseMemObject(memory);
-    if (trial.kernel)
-        clReleaseKernel(trial.kernel);
-    return status;
+    return STP_OK;
 }
 
 // Kept in the cache ----------------------------------------------------------------------------------------------------
