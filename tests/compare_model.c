@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // compare_model [--device D] [--seed N] [--size HxW] [--batch N] [--shape NAME=1x3x20x30]... MODEL [NAME=FILE]... [MODEL [NAME=FILE]...]...
 // Runs each ONNX file with the C reference and on a device, and compares every output bit for bit (all NaNs are equal): sparse, dense, and
-// with rows that nobody computed filled with NaN; each with the kernels for GPUs and, on a CPU, with those for CPUs.
+// with rows that nobody computed filled with NaN; each with the kernels for GPUs and, on a CPU, with those for CPUs. On a CPU also where
+// arithmetic may be reordered: sparse within a tolerance of the reference, dense as sparse bit for bit.
 // NAME=FILE: a .npy file or a TensorProto (.pb) for an input of the model before it. Inputs without: the default, else random values.
 // Free sizes: those of --shape; else --batch (1) and --size (64x64) where the rank is 4, --batch for a vector of int64, else 1.
 // Ends with a line "N passed, N failed" over (model, variant, output); exit status 0, 1 for a difference or an error, 2 for wrong usage.
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,10 +23,14 @@ static const struct variant {
     const char *name;
     bool tiles; // kernels for GPUs
     stp_session_params params;
+    double tolerance; // of the largest magnitude of an output; 0: the same bits
+    bool like_last;   // compared with the variant before it
 } variants[] = {
     {"rows, sparse", false, {.exact = true}},
     {"rows, dense", false, {.exact = true, .dense = true}},
     {"rows, poisoned", false, {.exact = true, .poison = true}},
+    {"rows, sparse, reordered", false, {.exact = false}, .tolerance = 1e-4},
+    {"rows, dense, reordered", false, {.dense = true}, .like_last = true},
     {"tiles, sparse", true, {.exact = true}},
     {"tiles, dense", true, {.exact = true, .dense = true}},
     {"tiles, poisoned", true, {.exact = true, .poison = true}},
@@ -157,12 +163,24 @@ static bool make_input(struct comparison *all, const struct stp_value *value, ch
 
 // Comparing --------------------------------------------------------------------------------------------------------------
 
-static bool same_element(const stp_tensor *a, const stp_tensor *b, int64_t i, bool any_zero)
+// Largest magnitude among the finite elements.
+static double magnitude(const stp_tensor *t)
+{
+    double most = 0;
+    for (int64_t i = 0; t->dtype == STP_F32 && i < stp_tensor_elements(t); i++) {
+        double x = fabs((double)((const float *)t->data)[i]);
+        most = x > most && isfinite(x) ? x : most;
+    }
+    return most;
+}
+
+// `near`: how much floats may differ.
+static bool same_element(const stp_tensor *a, const stp_tensor *b, int64_t i, bool any_zero, double near)
 {
     size_t size = stp_dtype_size(a->dtype);
     if (a->dtype == STP_F32) {
         float x = ((const float *)a->data)[i], y = ((const float *)b->data)[i];
-        if ((x != x && y != y) || (any_zero && x == 0 && y == 0))
+        if ((x != x && y != y) || (any_zero && x == 0 && y == 0) || (near > 0 && fabs((double)x - (double)y) <= near))
             return true;
     }
     return !memcmp((const char *)a->data + (size_t)i * size, (const char *)b->data + (size_t)i * size, size);
@@ -196,9 +214,11 @@ static bool loses_signs_of_zero(const struct comparison *all)
     return !strcmp(all->devices[1]->info.platform, "rusticl");
 }
 
-static void compare(struct comparison *all, const char *what, const char *name, const stp_tensor *got, const stp_tensor *want)
+static void compare(struct comparison *all, const char *what, const char *name, const stp_tensor *got, const stp_tensor *want,
+                    double tolerance)
 {
     int64_t count = stp_tensor_elements(want), differ = 0, first = 0;
+    double near = tolerance > 0 ? tolerance * magnitude(want) : 0;
     bool any_zero = loses_signs_of_zero(all);
     if (got->dtype != want->dtype || !stp_tensor_same_shape(got, want)) {
         char a[256], b[256];
@@ -209,7 +229,7 @@ static void compare(struct comparison *all, const char *what, const char *name, 
         return;
     }
     for (int64_t i = count - 1; i >= 0; i--)
-        if (!same_element(got, want, i, any_zero)) {
+        if (!same_element(got, want, i, any_zero, near)) {
             differ++;
             first = i;
         }
@@ -227,8 +247,20 @@ static void compare(struct comparison *all, const char *what, const char *name, 
 
 // Running ----------------------------------------------------------------------------------------------------------------
 
-static stp_status run_session(struct comparison *all, const char *what, stp_model *model, stp_session *session,
-                              const stp_tensor *inputs, const stp_tensor *wanted)
+// Takes the place of the copies in `last`.
+static stp_status keep_copy(struct comparison *all, stp_tensor *last, const stp_tensor *got)
+{
+    free(last->data);
+    *last = *got;
+    last->data = malloc(stp_tensor_bytes(got) + 1);
+    if (!last->data)
+        return stp_fail_memory(all->context, stp_tensor_bytes(got), "an output");
+    memcpy(last->data, got->data, stp_tensor_bytes(got));
+    return STP_OK;
+}
+
+static stp_status run_session(struct comparison *all, const char *what, const struct variant *variant, stp_model *model,
+                              stp_session *session, const stp_tensor *inputs, const stp_tensor *wanted, stp_tensor *last)
 {
     const struct stp_graph *graph = model->graph;
     for (int i = 0; i < graph->n_inputs; i++)
@@ -239,13 +271,14 @@ static stp_status run_session(struct comparison *all, const char *what, stp_mode
     for (int i = 0; i < graph->n_outputs; i++) {
         stp_tensor got;
         STP_TRY(stp_session_output(session, (size_t)i, &got));
-        compare(all, what, graph->outputs[i]->name, &got, &wanted[i]);
+        compare(all, what, graph->outputs[i]->name, &got, variant->like_last ? &last[i] : &wanted[i], variant->tolerance);
+        STP_TRY(keep_copy(all, &last[i], &got));
     }
     return STP_OK;
 }
 
 static stp_status run_all(struct comparison *all, const char *path, stp_model *model, const stp_tensor *inputs,
-                          stp_tensor *wanted)
+                          stp_tensor *wanted, stp_tensor *last)
 {
     STP_TRY(stp_ref_run(model->graph, inputs, wanted, NULL, NULL));
     for (size_t i = 0; i < STP_LENGTH(variants); i++) {
@@ -255,7 +288,7 @@ static stp_status run_all(struct comparison *all, const char *path, stp_model *m
         snprintf(what, sizeof what, "%s, %s", path, variants[i].name);
         stp_session *session;
         STP_TRY(stp_session_create(&session, model, all->devices[variants[i].tiles], &variants[i].params));
-        stp_status status = run_session(all, what, model, session, inputs, wanted);
+        stp_status status = run_session(all, what, &variants[i], model, session, inputs, wanted, last);
         stp_session_destroy(&session);
         STP_TRY(status);
     }
@@ -265,25 +298,28 @@ static stp_status run_all(struct comparison *all, const char *path, stp_model *m
 static void compare_model(struct comparison *all, const char *path, char **files, int n_files)
 {
     stp_model *model = NULL;
-    stp_tensor *inputs = NULL, *wanted = NULL;
+    stp_tensor *inputs = NULL, *wanted = NULL, *last = NULL;
     stp_status status = stp_model_load_file(&model, all->context, path);
     if (status != STP_OK)
         goto end;
     const struct stp_graph *graph = model->graph;
     inputs = calloc((size_t)graph->n_inputs + 1, sizeof *inputs);
     wanted = calloc((size_t)graph->n_outputs + 1, sizeof *wanted);
+    last = calloc((size_t)graph->n_outputs + 1, sizeof *last);
     all->random = all->seed;
-    bool made = inputs && wanted;
+    bool made = inputs && wanted && last;
     for (int i = 0; made && i < graph->n_inputs; i++)
         made = make_input(all, graph->inputs[i], files, n_files, &inputs[i]);
     if (made)
-        status = run_all(all, path, model, inputs, wanted);
+        status = run_all(all, path, model, inputs, wanted, last);
     else
         all->failed++;
     for (int i = 0; inputs && i < graph->n_inputs; i++)
         free(inputs[i].data);
     for (int i = 0; wanted && i < graph->n_outputs; i++)
         free(wanted[i].data);
+    for (int i = 0; last && i < graph->n_outputs; i++)
+        free(last[i].data);
 end:
     if (status != STP_OK) {
         printf("%s: %s\n", path, stp_last_error(all->context));
@@ -291,6 +327,7 @@ end:
     }
     free(inputs);
     free(wanted);
+    free(last);
     stp_model_destroy(&model);
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small graphs made to break regions, and random ones, on a device against the C reference by bits: test_regions.py [--few]
 COMPARE_MODEL [ARGUMENT...]. The arguments go to the program before the models. Sparse, dense, unlisted rows filled with NaN.
---few: five graphs that use every kernel, for Oclgrind, which is slow; what it reports fails the test."""
+--few: graphs that use every kernel, for Oclgrind, which is slow; what it reports fails the test."""
 import pathlib
 import subprocess
 import sys
@@ -299,6 +299,26 @@ def outputs_of_eights(seed):
     return g.output(a, g.conv(g.x, 6, 8), g.conv(g.op("MaxPool", a, kernel_shape=[2, 2], strides=[2, 1]), 21, 16))
 
 
+@case
+def reordered_arithmetic(seed):
+    """3×3 convolutions for Winograd's algorithm: even and odd sizes, pads, all tails; beside them some that a Sample or a list forbids."""
+    g = Graph(seed, n=2, h=15, w=18)
+    a = g.op("Relu", g.conv(g.x, 6, 64))
+    b = g.op("Relu", g.conv(a, 64, 64, 3))
+    c = g.op("Relu", g.op("Add", g.conv(b, 64, 64, 3, bias=False), b))
+    d = g.op("Add", a, g.conv(c, 64, 64, 3))
+    e = g.conv(g.conv(d, 64, 96, 3, pads=[0] * 4), 96, 64, 3, pads=[2, 0, 1, 3])
+    upstream = g.op("Relu", g.conv(a, 64, 64, 3))
+    m = g.sample(upstream, 64)
+    return g.output(b, d, e, g.interpolate(upstream, m), g.interpolate(g.conv(a, 64, 64, 3), m))
+
+
+@case
+def reordered_arithmetic_small(seed):
+    g = Graph(seed, c=32, h=9, w=11)
+    return g.output(g.op("Relu", g.op("Add", g.conv(g.x, 32, 32, 3), g.x)))
+
+
 def random_graph(seed):
     """Convolutions, site-wise operators and masks in a random order; several outputs."""
     r = np.random.default_rng(1000 + seed)
@@ -330,7 +350,7 @@ def random_graph(seed):
 
 
 FEW = ["bottleneck", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate", "boxes_of_taps",
-       "masks_in_passing"]
+       "masks_in_passing", "reordered_arithmetic_small"]
 REPORTS = ["Oclgrind -", "OCLGRIND", "Data race", "Invalid "]  # how Oclgrind's messages begin
 
 

@@ -66,6 +66,26 @@ static void test_register_tile(void **state)
         }
 }
 
+static void test_winograd(void **state)
+{
+    (void)state;
+    for (size_t d = 0; d < STP_LENGTH(devices); d++) {
+        const struct stp_limits *limits = &devices[d].limits;
+        const int64_t tiles_of_56 = 14 * 14, tiles_of_7 = 2 * 2;
+        assert_int_equal(stp_worksize_winograd_wins(limits, 64, 64, 56 * 56, tiles_of_56), limits->is_cpu);
+        assert_false(stp_worksize_winograd_wins(limits, 512, 512, 7 * 7, tiles_of_7)); // weights are read for one register tile
+        assert_false(stp_worksize_winograd_wins(limits, 64, 64, 200, 200));            // a line one pixel wide
+        assert_false(stp_worksize_winograd_wins(limits, 3, 64, 56 * 56, tiles_of_56));
+        assert_false(stp_worksize_winograd_wins(limits, 64, 65, 56 * 56, tiles_of_56));
+        for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
+            const struct stp_tile tile = stp_worksize_conv_rows(limits, 64);
+            int64_t batch = stp_worksize_winograd_batch(&tile, 64, 64, sizes[i]);
+            assert_true(batch >= 1 && batch <= sizes[i]);
+            assert_true(batch == sizes[i] || batch % tile.rows == 0); // whole register tiles but for the last batch
+        }
+    }
+}
+
 static void test_local_tile(void **state)
 {
     (void)state;
@@ -88,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stride),
         cmocka_unit_test(test_register_tile),
+        cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_local_tile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,27 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
     return tile;
 }
 
+bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites,
+                                int64_t tiles)
+{
+    const struct stp_tile tile = stp_worksize_conv_rows(limits, out_channels);
+    if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile.vec ||
+        out_channels % (tile.vec * tile.vecs))
+        return false;
+    // Four times the weights come from memory: worth it if more than one register tile uses them. Transforming costs a good third of
+    // what is saved at few channels, so the multiplications have to be clearly fewer, with those for tiles that reach over the edge.
+    int64_t multiplied = 36 * stp_div_up(tiles, tile.rows) * tile.rows, directly = 9 * sites;
+    return tiles > tile.rows && 5 * multiplied <= 3 * directly;
+}
+
+int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles)
+{
+    // Transformed inputs should stay in cache until they are multiplied, but weights should not be read much more often than these.
+    const int64_t cached = (4 << 20) / (36 * 4 * in_channels);
+    const int64_t batches = stp_div_up(tiles, stp_max64(out_channels, cached));
+    return stp_min64(tiles, stp_div_up(stp_div_up(tiles, batches), tile->rows) * tile->rows);
+}
+
 struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limits, int64_t columns)
 {
     int vec = stp_worksize_vector(limits), whole = (int)(columns / vec), rest = (int)(columns % vec);

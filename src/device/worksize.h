@@ -33,6 +33,12 @@ struct stp_tile {
 // `columns`: output channels per group.
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns);
 
+// Winograd's F(4×4, 3×3) in that register tile (cl/winograd.cl), instead of a convolution over rows: whether it is faster, and for how many
+// tiles of 4×4 outputs at a time. `sites` are the outputs, in `tiles` tiles.
+bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites,
+                                int64_t tiles);
+int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles);
+
 // Register tile of a projection in passing (cl/interpolate.cl): `rows` rows at a time, `vectors` whole vectors of `vec` columns each and
 // `rest` columns of which the rows together fill one vector. rows 0: better a step of its own.
 struct stp_projection_tile {

@@ -96,6 +96,30 @@ static stp_status find_order(struct stp_instance *instance)
     return STP_OK;
 }
 
+// Takes the regions of a sparse run.
+static stp_status find_may_reorder(struct stp_instance *instance)
+{
+    const struct stp_graph *graph = instance->graph;
+    bool *sampled = calloc((size_t)graph->n_values + 1, sizeof *sampled); // a Sample depends on the value
+    if (!sampled)
+        return stp_fail_memory(graph->context, (size_t)graph->n_values, "a graph instance");
+    for (int n = graph->n_nodes - 1; n >= 0; n--) {
+        const struct stp_node *node = graph->nodes[n];
+        bool depends = node->op == &stp_op_Sample, all = true;
+        for (int o = 0; o < node->n_outputs; o++)
+            if (node->outputs[o]) {
+                depends = depends || sampled[node->outputs[o]->id];
+                all = all && instance->region[node->outputs[o]->id] == 0;
+            }
+        for (int i = 0; i < node->n_inputs && depends; i++)
+            if (node->inputs[i])
+                sampled[node->inputs[i]->id] = true;
+        instance->may_reorder[n] = all && !depends;
+    }
+    free(sampled);
+    return STP_OK;
+}
+
 stp_status stp_graph_find_shape_inputs(const struct stp_graph *graph, bool *shape_inputs)
 {
     bool *wanted = calloc((size_t)graph->n_values + 1, sizeof *wanted);
@@ -129,16 +153,22 @@ stp_status stp_instance_create(struct stp_instance **out, const struct stp_graph
     instance->ops = stp_arena_array(&instance->arena, nodes, sizeof *instance->ops);
     instance->region = stp_arena_array(&instance->arena, values, sizeof *instance->region);
     instance->reason = stp_arena_array(&instance->arena, values, sizeof *instance->reason);
+    instance->may_reorder = stp_arena_array(&instance->arena, nodes, sizeof *instance->may_reorder);
     instance->order = stp_arena_array(&instance->arena, nodes, sizeof *instance->order);
     stp_status status = STP_OK;
-    if (!instance->tensors || !instance->ops || !instance->region || !instance->reason || !instance->order)
+    if (!instance->tensors || !instance->ops || !instance->region || !instance->reason || !instance->may_reorder ||
+        !instance->order)
         status = stp_fail_memory(graph->context, values * sizeof *instance->tensors, "a graph instance");
     if (status == STP_OK)
         status = stp_graph_infer(graph, &instance->arena, inputs, instance->tensors);
     if (status == STP_OK) {
         choose_ops(instance);
-        status = stp_instance_find_regions(instance, dense);
+        status = stp_instance_find_regions(instance, false);
     }
+    if (status == STP_OK)
+        status = find_may_reorder(instance);
+    if (status == STP_OK && dense)
+        status = stp_instance_find_regions(instance, true);
     if (status == STP_OK)
         status = find_order(instance);
     if (status == STP_OK)

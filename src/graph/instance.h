@@ -35,6 +35,8 @@ struct stp_instance {
     const char **reason;         // per value: why that region, a clause for people
     struct stp_region *regions;  // [0] is ALL
     int n_regions, cap_regions;
+    bool *may_reorder;           // per node: no Sample depends on it, and all its sites are read, in a sparse run as in a dense one: its
+                                 // arithmetic may be done in another order, unless the session is exact (SPEC.md, Exactness)
     int *order;                  // positions in graph->nodes; a node comes after the masks of its output's region
 };
 
@@ -54,7 +56,7 @@ const struct stp_value *stp_instance_mask_source(const struct stp_instance *inst
 // "all", "list(NAME)", "need(list(NAME), 3x3)" in the arena of `arena`; NULL when memory is short.
 const char *stp_instance_region_text(const struct stp_instance *instance, struct stp_arena *arena, int region);
 
-// The regions pass (regions.c): fills region and reason. Used by stp_instance_create().
+// The regions pass (regions.c): fills region and reason, from scratch. Used by stp_instance_create().
 stp_status stp_instance_find_regions(struct stp_instance *instance, bool dense);
 
 #endif

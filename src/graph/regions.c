@@ -214,6 +214,7 @@ stp_status stp_instance_find_regions(struct stp_instance *instance, bool dense)
 {
     const struct stp_graph *graph = instance->graph;
     struct regions r = {.instance = instance};
+    instance->n_regions = 0;
     find_region(&r, &(struct stp_region){.kind = STP_SITES_ALL});
     for (int v = 0; v < graph->n_values; v++) {
         const struct stp_value *value = graph->values[v];

@@ -45,6 +45,9 @@ const struct stp_graph *stp_plan_graph(struct stp_plan *plan);
 stp_context *stp_plan_context(struct stp_plan *plan);
 const struct stp_device *stp_plan_device(struct stp_plan *plan);
 
+// Whether the node's arithmetic may be done in another order than the documented one (SPEC.md, Exactness).
+bool stp_plan_may_reorder(const struct stp_plan *plan, const struct stp_node *node);
+
 // The shape (and host-known data) of a value of the graph under the plan's input sizes.
 const stp_tensor *stp_plan_tensor(struct stp_plan *plan, const struct stp_value *value);
 // Where a value lies. A constant is uploaded (in storage order) on its first use; a value without a slot yet gets one.

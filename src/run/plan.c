@@ -47,6 +47,11 @@ struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct s
     return plan->status == STP_OK ? &plan->projections[position_of(plan, node)] : NULL;
 }
 
+bool stp_plan_may_reorder(const struct stp_plan *plan, const struct stp_node *node)
+{
+    return !plan->exact && plan->instance->may_reorder[position_of(plan, node)];
+}
+
 // Lowering -----------------------------------------------------------------------------------------------------------
 
 // Known on the host, so that nothing has to run for it.
@@ -133,6 +138,7 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     plan->constants = constants;
     plan->instance = instance;
     plan->poison = params->poison;
+    plan->exact = params->exact;
     stp_plan_temp(plan, 1);
     plan->places = stp_arena_array(&plan->arena, (size_t)graph->n_values, sizeof *plan->places);
     plan->lists = stp_arena_array(&plan->arena, (size_t)instance->n_regions, sizeof *plan->lists);

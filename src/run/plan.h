@@ -76,7 +76,7 @@ struct stp_plan {
     struct stp_instance *instance;
     struct stp_arena arena;
     stp_status status; // the first failure sticks
-    bool poison;
+    bool poison, exact;
 
     struct stp_step **steps;
     int n_steps, cap_steps;

@@ -8,6 +8,7 @@
 #include "graph/instance.h"
 #include "ops/conv.h"
 #include "ops/tail.h"
+#include "ops/winograd.h"
 #include "sparse/conv_rows.h"
 #include "sparse/lower_sparse.h"
 
@@ -143,6 +144,10 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         job.flags |= STP_CONV_SAME_ROWS;
     if (node->is_mask_conv) {
         stp_lower_mask_conv(plan, &job);
+        return STP_OK;
+    }
+    if (stp_winograd_suits(plan, &job)) {
+        stp_winograd_add(plan, &job);
         return STP_OK;
     }
     struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, job.ocg);

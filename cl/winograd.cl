@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// winograd: a 3×3 convolution, stride 1, at every site, by F(4×4, 3×3) of Lavin and Gray (arXiv 1509.09308): tiles of 4×4 outputs from
+// 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_output the products m = Σ_ic v·u per point, and Aᵀ·m·A.
+// NDRange : input: strides over `tiles`; output: (groups), local (1), each with a contiguous share of the register tiles, panel slowest.
+//           Both take tiles `first` … first + tiles − 1 of the image's.
+// in, out : [sites][channels] f32; v: [tiles][36][IC] f32
+// u       : [OC / TILE_N][36][IC][TILE_N] f32, packed by pack_weights() (src/ops/winograd.c)
+// bias    : [OC] f32; identity: as out, and perhaps its very memory
+// size    : input: H, W, tiles down, tiles across, pad y x, IC; output: OH, OW, tiles down, tiles across, IC, OC, flags
+// Tunables: TILE_M, VEC, VECS as conv_rows; TILE_N = VEC · VECS. IC % VEC == 0, OC % TILE_N == 0
+// Needs   : OpenCL C 1.2.  Numerics: reordered: relative error about 1e-5; a NaN or Inf spreads over its tile
+#define VT STP_CAT(float, VEC)
+#define VLOAD STP_CAT(vload, VEC)
+#define VSTORE STP_CAT(vstore, VEC)
+#define TILE_N (VEC * VECS)
+#define POINTS 36
+
+// Bits of flags, as conv_rows'
+#define HAS_BIAS 2
+#define HAS_IDENTITY 4
+#define RELU 16
+
+// Bᵀ·d along one axis; results `step` apart
+static void transform_input(VT d0, VT d1, VT d2, VT d3, VT d4, VT d5, VT *to, int step)
+{
+    VT a = fma((VT)(-4.0f), d2, d4), b = fma((VT)(-4.0f), d1, d3), c = d4 - d2, e = 2.0f * (d3 - d1);
+    to[0] = fma((VT)(4.0f), d0, fma((VT)(-5.0f), d2, d4));
+    to[step] = a + b;
+    to[2 * step] = a - b;
+    to[3 * step] = c + e;
+    to[4 * step] = c - e;
+    to[5 * step] = fma((VT)(4.0f), d1, fma((VT)(-5.0f), d3, d5));
+}
+
+// Aᵀ·m, likewise
+static void transform_output(VT m0, VT m1, VT m2, VT m3, VT m4, VT m5, VT *to, int step)
+{
+    VT s = m1 + m2, d = m1 - m2, t = m3 + m4, e = m3 - m4;
+    to[0] = m0 + s + t;
+    to[step] = fma((VT)(2.0f), e, d);
+    to[2 * step] = fma((VT)(4.0f), t, s);
+    to[3 * step] = fma((VT)(8.0f), e, d) + m5;
+}
+
+__kernel void winograd_input(__global const float *restrict in, __global float *restrict v, int first, int tiles,
+                             int8 size)
+{
+    const int h = size.s0, w = size.s1, tiles_y = size.s2, tiles_x = size.s3, pad_y = size.s4, pad_x = size.s5,
+              ic = size.s6, vectors = ic / VEC;
+    for (int i = (int)get_global_id(0); i < tiles; i += (int)get_global_size(0)) {
+        const int tile = first + i, line = tile / tiles_x, image = line / tiles_y;
+        const int y0 = (line - image * tiles_y) * 4 - pad_y, x0 = (tile - line * tiles_x) * 4 - pad_x;
+        for (int c = 0; c < vectors; c++) {
+            VT half_way[POINTS];
+#pragma unroll
+            for (int x = 0; x < 6; x++) {
+                VT d[6];
+#pragma unroll
+                for (int y = 0; y < 6; y++)
+                    d[y] = y0 + y >= 0 && y0 + y < h && x0 + x >= 0 && x0 + x < w
+                               ? VLOAD(c, in + (size_t)((image * h + y0 + y) * w + x0 + x) * ic)
+                               : (VT)(0.0f);
+                transform_input(d[0], d[1], d[2], d[3], d[4], d[5], half_way + x, 6);
+            }
+            __global float *to = v + (size_t)i * POINTS * ic;
+#pragma unroll
+            for (int y = 0; y < 6; y++) {
+                VT t[6];
+                transform_input(half_way[y * 6], half_way[y * 6 + 1], half_way[y * 6 + 2], half_way[y * 6 + 3],
+                                half_way[y * 6 + 4], half_way[y * 6 + 5], t, 1);
+#pragma unroll
+                for (int x = 0; x < 6; x++)
+                    VSTORE(t[x], c, to + (y * 6 + x) * ic);
+            }
+        }
+    }
+}
+
+__kernel void winograd_output(__global const float *restrict v, __global const float *restrict u,
+                              __global const float *restrict bias, __global const float *identity,
+                              __global float *out, int first, int tiles, int8 size)
+{
+    const int oh = size.s0, ow = size.s1, tiles_y = size.s2, tiles_x = size.s3, ic = size.s4, oc = size.s5,
+              flags = size.s6, panels = oc / TILE_N;
+    const int per_panel = (tiles + TILE_M - 1) / TILE_M, units = per_panel * panels;
+    const int share = (units + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
+    const int begin = (int)get_group_id(0) * share, end = min(begin + share, units);
+    for (int unit = begin; unit < end; unit++) {
+        const int panel = unit / per_panel, tile0 = (unit - panel * per_panel) * TILE_M;
+        VT sums[TILE_M * VECS][POINTS];
+        __global const float *from[TILE_M];
+        for (int m = 0; m < TILE_M; m++)
+            from[m] = v + (size_t)min(tile0 + m, tiles - 1) * POINTS * ic;
+        __global const float *weights = u + (size_t)panel * POINTS * ic * TILE_N;
+        for (int point = 0; point < POINTS; point++) {
+            VT acc[TILE_M][VECS];
+            __global const float *x[TILE_M];
+#pragma unroll
+            for (int m = 0; m < TILE_M; m++) {
+                x[m] = from[m] + point * ic;
+#pragma unroll
+                for (int n = 0; n < VECS; n++)
+                    acc[m][n] = (VT)(0.0f);
+            }
+            for (int k = 0; k < ic; k++) {
+                VT weight[VECS];
+#pragma unroll
+                for (int n = 0; n < VECS; n++)
+                    weight[n] = VLOAD(n, weights);
+                weights += TILE_N;
+#pragma unroll
+                for (int m = 0; m < TILE_M; m++) {
+                    const VT value = (VT)(x[m][k]);
+#pragma unroll
+                    for (int n = 0; n < VECS; n++)
+                        acc[m][n] = fma(value, weight[n], acc[m][n]);
+                }
+            }
+#pragma unroll
+            for (int m = 0; m < TILE_M; m++)
+#pragma unroll
+                for (int n = 0; n < VECS; n++)
+                    sums[m * VECS + n][point] = acc[m][n];
+        }
+        for (int m = 0; m < TILE_M; m++) {
+            if (tile0 + m >= tiles)
+                break;
+            const int tile = first + tile0 + m, line = tile / tiles_x, image = line / tiles_y;
+            const int y0 = (line - image * tiles_y) * 4, x0 = (tile - line * tiles_x) * 4;
+            const size_t corner = ((size_t)(image * oh + y0) * ow + x0) * oc + panel * TILE_N;
+            for (int n = 0; n < VECS; n++) {
+                const VT *s = sums[m * VECS + n];
+                VT half_way[24], y[16];
+#pragma unroll
+                for (int i = 0; i < 6; i++)
+                    transform_output(s[i], s[6 + i], s[12 + i], s[18 + i], s[24 + i], s[30 + i], half_way + i, 6);
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    transform_output(half_way[i * 6], half_way[i * 6 + 1], half_way[i * 6 + 2], half_way[i * 6 + 3],
+                                     half_way[i * 6 + 4], half_way[i * 6 + 5], y + i * 4, 1);
+                const VT b = flags & HAS_BIAS ? VLOAD(n, bias + panel * TILE_N) : (VT)(0.0f);
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        if (y0 + i >= oh || x0 + j >= ow)
+                            continue;
+                        const size_t at = corner + (size_t)(i * ow + j) * oc;
+                        VT z = y[i * 4 + j] + b;
+                        if (flags & HAS_IDENTITY)
+                            z += VLOAD(n, identity + at);
+                        if (flags & RELU)
+                            z = select(z, (VT)(0.0f), z < (VT)(0.0f));
+                        VSTORE(z, n, out + at);
+                    }
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// A 3×3 convolution by Winograd's minimal filtering F(4×4, 3×3): 36 multiplications for 16 outputs instead of 144, in another order.
+#ifndef STP_OPS_WINOGRAD_H
+#define STP_OPS_WINOGRAD_H
+
+#include "sparse/conv_rows.h"
+
+// Whether the job may be done so, and is faster so on this device.
+bool stp_winograd_suits(struct stp_plan *plan, const struct stp_conv_job *job);
+// The steps, tail included. Only where it suits.
+void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job);
+
+#endif
