@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // conv_rows: out[r][oc] = relu?(bias[oc] + Σ in[row(site(r), tap)][ic] · w[tap][ic][oc] + identity?), for the output's rows only.
-// NDRange : (groups), local (1); each group takes a contiguous share of the ceil(rows / TILE_M) · panels tiles, panel fastest
+// NDRange : (groups), local (1); each group takes a contiguous share of the ceil(rows / TILE_M) · panels tiles, in the order
+//           (block of BLOCK row tiles, panel, row tile): a panel's weights stay in cache for the row tiles of a block
 // in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` ([KW · IC]; fma(0, w, acc): SPEC.md)
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, and perhaps its very memory, or of all sites
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
-// Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}; TILE_N = VEC · VECS
+// Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}  BLOCK {1 … 32}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
 #define VT STP_CAT(float, VEC)
 #define VLOAD STP_CAT(vload, VEC)
@@ -56,20 +57,32 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int share = (tiles + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
     const int first = (int)get_group_id(0) * share, last = min(first + share, tiles);
 
-    // Of the tile's rows: their sites, the corners of their windows, and where each segment of a window starts in the input, or `zeros`.
-    int site[TILE_M], top[TILE_M], left[TILE_M], image[TILE_M];
-    __global const float *from[CACHED * TILE_M];
-    int run = 1; // taps per segment
-    int row0 = first / panels * TILE_M, panel = first % panels - 1;
-    for (int tile = first; tile < last; tile++) {
-        if (++panel == panels) {
-            panel = 0;
-            row0 += TILE_M;
+    // Of the block's row tiles, once known: their rows' sites, and where each segment of a row's window starts in the input, or `zeros`.
+    int sites[BLOCK][TILE_M], runs[BLOCK]; // runs: taps per segment
+    __global const float *starts[BLOCK][CACHED * TILE_M];
+    uint known = 0; // bit per row tile
+
+    const int row_tiles = (rows + TILE_M - 1) / TILE_M;
+    int block = first / (BLOCK * panels) * BLOCK; // its first row tile
+    int in_block = min(BLOCK, row_tiles - block);
+    int panel = (first - block * panels) / max(in_block, 1), r = first - block * panels - panel * in_block;
+    for (int tile = first; tile < last; tile++, r++) {
+        if (r == in_block) {
+            r = 0;
+            if (++panel == panels) {
+                panel = 0;
+                block += BLOCK;
+                in_block = min(BLOCK, row_tiles - block);
+                known = 0;
+            }
         }
+        const int row0 = (block + r) * TILE_M, fresh = !(known >> r & 1);
+        int *site = sites[r];
+        __global const float **from = starts[r];
+        known |= 1u << r;
         const int conv_group = GROUPS == 1 ? 0 : panel / group_panels;
         const int oc0 = conv_group * ocg + (panel - conv_group * group_panels) * TILE_N;
         const int columns = min(TILE_N, (conv_group + 1) * ocg - oc0);
-        const int fresh = tile == first || panel == 0;
         __global const float *wp = w + (size_t)panel * taps * icg * TILE_N;
 
         VT acc[TILE_M][VECS];
@@ -93,21 +106,16 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
         }
 
         if (fresh) {
-            run = can_run;
+            runs[r] = can_run;
             for (int m = 0; m < TILE_M; m++) {
                 const int row = min(row0 + m, rows - 1);
                 site[m] = out_listed ? out_rows[row] : row;
-                if (FLAGS & SAME_ROWS)
-                    continue;
-                const int line = site[m] / OW;
-                image[m] = line / OH;
-                top[m] = (line - image[m] * OH) * STRIDE_Y - PAD_Y;
-                left[m] = (site[m] - line * OW) * STRIDE_X - PAD_X;
-                if (left[m] < 0 || left[m] + KW > W)
-                    run = 1;
+                const int left = site[m] % OW * STRIDE_X - PAD_X;
+                if (left < 0 || left + KW > W)
+                    runs[r] = 1;
             }
         }
-        const int segments = taps / run, depth = run * icg;
+        const int run = runs[r], segments = taps / run, depth = run * icg;
         for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {
             const int count = min(CACHED, segments - segment0);
             if (fresh || segments > CACHED)
@@ -116,12 +124,14 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                         from[m] = in + (size_t)min(row0 + m, rows - 1) * IC;
                         continue;
                     }
+                    const int line = site[m] / OW, image = line / OH;
+                    const int top = (line - image * OH) * STRIDE_Y - PAD_Y, left = (site[m] - line * OW) * STRIDE_X - PAD_X;
                     int ky = segment0 * run / KW, kx = segment0 * run % KW;
                     for (int s = 0; s < count; s++) {
-                        const int y = top[m] + ky * DILATION_Y, x = left[m] + kx * DILATION_X;
+                        const int y = top + ky * DILATION_Y, x = left + kx * DILATION_X;
                         int row = -1;
                         if (y >= 0 && y < H && x >= 0 && x < W) {
-                            row = (image[m] * H + y) * W + x;
+                            row = (image * H + y) * W + x;
                             if (in_listed)
                                 row = in_inverse[row];
                         }

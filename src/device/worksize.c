@@ -65,6 +65,7 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
         tile.vecs /= 2;
     while (tile.vec > 4 && tile.vec / 2 >= columns)
         tile.vec /= 2;
+    tile.block = 4; // less reads weights more often, more pushes input rows out of the nearest caches
     tile.groups = limits->compute_units * (size_t)(limits->is_cpu ? 32 : GPU_GROUPS_PER_UNIT);
     return tile;
 }

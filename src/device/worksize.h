@@ -25,9 +25,9 @@ int stp_worksize_vector(const struct stp_limits *limits);
 // Number of pieces into which a scan over `sites` is cut, one work-item each; every piece reads all pieces' counts.
 int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites);
 
-// Register tile of conv_rows (cl/conv_rows.cl): rows × (vec · vecs) columns.
+// Register tile of conv_rows (cl/conv_rows.cl): rows × (vec · vecs) columns, for `block` row tiles after one another.
 struct stp_tile {
-    int rows, vec, vecs;
+    int rows, vec, vecs, block;
     size_t groups;
 };
 // `columns`: output channels per group.

@@ -70,7 +70,8 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t
         struct stp_tile tile = stp_worksize_conv_rows(limits, columns);
         v = (struct stp_conv_variant){.kernel = "conv_rows", .columns = tile.vec * tile.vecs, .dimensions = 1,
                              .global = {tile.groups, 1}, .local = {1, 1}};
-        snprintf(v.options, sizeof v.options, "-DTILE_M=%d -DVEC=%d -DVECS=%d", tile.rows, tile.vec, tile.vecs);
+        snprintf(v.options, sizeof v.options, "-DTILE_M=%d -DVEC=%d -DVECS=%d -DBLOCK=%d", tile.rows, tile.vec,
+                 tile.vecs, tile.block);
         return v;
     }
     struct stp_local_tile tile = stp_worksize_conv_tile(limits, columns);
