@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // winograd: a 3×3 convolution, stride 1, at every site, by F(4×4, 3×3) of Lavin and Gray (arXiv 1509.09308): tiles of 4×4 outputs from
 // 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_output the products m = Σ_ic v·u per point, and Aᵀ·m·A.
-// NDRange : input: strides over `tiles`; output: (groups), local (1), each with a contiguous share of the register tiles, panel slowest.
+// NDRange : input: each work-item takes a share of `tiles`; output: (groups), local (1), each with a contiguous share of the register tiles, panel slowest.
 //           Both take tiles `first` … first + tiles − 1 of the image's.
-// in, out : [sites][channels] f32; v: [tiles][36][IC] f32
+// in, out : [sites][channels] f32; a point outside the image reads `zeros` ([IC]); v: [tiles][36][IC] f32
 // u       : [OC / TILE_N][36][IC][TILE_N] f32, packed by pack_weights() (src/ops/winograd.c)
 // bias    : [OC] f32; identity: as out, and perhaps its very memory
 // size    : input: H, W, tiles down, tiles across, pad y x, IC; output: OH, OW, tiles down, tiles across, IC, OC, flags
@@ -42,26 +42,26 @@ static void transform_output(VT m0, VT m1, VT m2, VT m3, VT m4, VT m5, VT *to, i
     to[3 * step] = fma((VT)(8.0f), e, d) + m5;
 }
 
-__kernel void winograd_input(__global const float *restrict in, __global float *restrict v, int first, int tiles,
-                             int8 size)
+__kernel void winograd_input(__global const float *restrict in, __global const float *restrict zeros,
+                             __global float *restrict v, int first, int tiles, int8 size)
 {
     const int h = size.s0, w = size.s1, tiles_y = size.s2, tiles_x = size.s3, pad_y = size.s4, pad_x = size.s5,
               ic = size.s6, vectors = ic / VEC;
-    for (int i = (int)get_global_id(0); i < tiles; i += (int)get_global_size(0)) {
+    const int2 share = stp_share(tiles);
+    for (int i = share.x; i < share.y; i++) {
         const int tile = first + i, line = tile / tiles_x, image = line / tiles_y;
         const int y0 = (line - image * tiles_y) * 4 - pad_y, x0 = (tile - line * tiles_x) * 4 - pad_x;
+        __global const float *from[POINTS];
+        for (int p = 0; p < POINTS; p++) {
+            const int y = y0 + p / 6, x = x0 + p % 6;
+            from[p] = y >= 0 && y < h && x >= 0 && x < w ? in + (size_t)((image * h + y) * w + x) * ic : zeros;
+        }
         for (int c = 0; c < vectors; c++) {
             VT half_way[POINTS];
 #pragma unroll
-            for (int x = 0; x < 6; x++) {
-                VT d[6];
-#pragma unroll
-                for (int y = 0; y < 6; y++)
-                    d[y] = y0 + y >= 0 && y0 + y < h && x0 + x >= 0 && x0 + x < w
-                               ? VLOAD(c, in + (size_t)((image * h + y0 + y) * w + x0 + x) * ic)
-                               : (VT)(0.0f);
-                transform_input(d[0], d[1], d[2], d[3], d[4], d[5], half_way + x, 6);
-            }
+            for (int x = 0; x < 6; x++)
+                transform_input(VLOAD(c, from[x]), VLOAD(c, from[6 + x]), VLOAD(c, from[12 + x]), VLOAD(c, from[18 + x]),
+                                VLOAD(c, from[24 + x]), VLOAD(c, from[30 + x]), half_way + x, 6);
             __global float *to = v + (size_t)i * POINTS * ic;
 #pragma unroll
             for (int y = 0; y < 6; y++) {

@@ -92,12 +92,14 @@ void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job)
     // The variant: negative, so that it differs from that of another layout.
     int weights = stp_plan_constant(plan, w, -(int)packing.columns, (size_t)oc * point, pack_weights, &packing);
     int transformed = stp_plan_temp(plan, (size_t)batch * point);
+    int zeros = stp_plan_zeros(plan, (size_t)ic);
     char options[96];
     snprintf(options, sizeof options, "-DTILE_M=%d -DVEC=%d -DVECS=%d", tile.rows, tile.vec, tile.vecs);
     for (int64_t first = 0; first < tiles; first += batch) {
         const int64_t count = stp_min64(batch, tiles - first);
         struct stp_step *step = stp_plan_step(plan, job->node, "winograd", options, "winograd_input");
         stp_step_read(step, job->x->slot);
+        stp_step_read(step, zeros);
         stp_step_write(step, transformed);
         const int64_t in[8] = {job->x->dims[2], job->x->dims[3], tiles_y, tiles_x, job->window.pad[0], job->window.pad[1], ic, 0};
         stp_step_int(step, stp_plan_i32(plan, job->node, first));
