@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // winograd: a 3×3 convolution, stride 1, at every site, by F(4×4, 3×3) of Lavin and Gray (arXiv 1509.09308): tiles of 4×4 outputs from
 // 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_output the products m = Σ_ic v·u per point, and Aᵀ·m·A.
-// NDRange : input: each work-item takes a share of `tiles`; output: (groups), local (1), each with a contiguous share of the register tiles, panel slowest.
-//           Both take tiles `first` … first + tiles − 1 of the image's.
+// NDRange : input: each work-item takes a share of `tiles`; output: (groups), local (1), each with a contiguous share of the register
+//           tiles, panel slowest. Both take tiles `first` … first + tiles − 1 of the image's.
 // in, out : [sites][channels] f32; a point outside the image reads `zeros` ([IC]); v: [tiles][36][IC] f32
 // u       : [OC / TILE_N][36][IC][TILE_N] f32, packed by pack_weights() (src/ops/winograd.c)
 // bias    : [OC] f32; identity: as out, and perhaps its very memory
