@@ -53,20 +53,18 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int taps = KH * KW;
     // Where all sites of the input are there, the taps of a window's row lie one behind the other: one segment.
     const int can_run = !in_listed && DILATION_X == 1 && GROUPS == 1 && !(FLAGS & SAME_ROWS) ? KW : 1;
-    const int tiles = (rows + TILE_M - 1) / TILE_M * panels;
-    const int share = (tiles + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
-    const int first = (int)get_group_id(0) * share, last = min(first + share, tiles);
+    const int row_tiles = (rows + TILE_M - 1) / TILE_M;
+    const int2 share = stp_share(row_tiles * panels);
 
     // Of the block's row tiles, once known: their rows' sites, and where each segment of a row's window starts in the input, or `zeros`.
     int sites[BLOCK][TILE_M], runs[BLOCK]; // runs: taps per segment
     __global const float *starts[BLOCK][CACHED * TILE_M];
     uint known = 0; // bit per row tile
 
-    const int row_tiles = (rows + TILE_M - 1) / TILE_M;
-    int block = first / (BLOCK * panels) * BLOCK; // its first row tile
+    int block = share.x / (BLOCK * panels) * BLOCK; // its first row tile
     int in_block = min(BLOCK, row_tiles - block);
-    int panel = (first - block * panels) / max(in_block, 1), r = first - block * panels - panel * in_block;
-    for (int tile = first; tile < last; tile++, r++) {
+    int panel = (share.x - block * panels) / max(in_block, 1), r = share.x - block * panels - panel * in_block;
+    for (int tile = share.x; tile < share.y; tile++, r++) {
         if (r == in_block) {
             r = 0;
             if (++panel == panels) {
@@ -110,7 +108,7 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
             for (int m = 0; m < TILE_M; m++) {
                 const int row = min(row0 + m, rows - 1);
                 site[m] = out_listed ? out_rows[row] : row;
-                const int left = site[m] % OW * STRIDE_X - PAD_X;
+                const int left = can_run > 1 ? site[m] % OW * STRIDE_X - PAD_X : 0;
                 if (left < 0 || left + KW > W)
                     runs[r] = 1;
             }

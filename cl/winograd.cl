@@ -76,16 +76,44 @@ __kernel void winograd_input(__global const float *restrict in, __global const f
     }
 }
 
+// Aᵀ·m·A and the tail for a tile and VEC channels: down × across outputs, their rows `row` and their columns `column` numbers apart.
+static void finish_tile(const VT *m, int down, int across, size_t row, size_t column, int flags,
+                        __global const float *bias, __global const float *identity, __global float *out)
+{
+    VT half_way[24], y[16];
+#pragma unroll
+    for (int i = 0; i < 6; i++)
+        transform_output(m[i], m[6 + i], m[12 + i], m[18 + i], m[24 + i], m[30 + i], half_way + i, 6);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        transform_output(half_way[i * 6], half_way[i * 6 + 1], half_way[i * 6 + 2], half_way[i * 6 + 3], half_way[i * 6 + 4],
+                         half_way[i * 6 + 5], y + i * 4, 1);
+    const VT b = flags & HAS_BIAS ? VLOAD(0, bias) : (VT)(0.0f);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            if (i >= down || j >= across)
+                continue;
+            const size_t at = i * row + j * column;
+            VT z = y[i * 4 + j] + b;
+            if (flags & HAS_IDENTITY)
+                z += VLOAD(0, identity + at);
+            if (flags & RELU)
+                z = select(z, (VT)(0.0f), z < (VT)(0.0f));
+            VSTORE(z, 0, out + at);
+        }
+}
+
 __kernel void winograd_output(__global const float *restrict v, __global const float *restrict u,
                               __global const float *restrict bias, __global const float *identity,
                               __global float *out, int first, int tiles, int8 size)
 {
     const int oh = size.s0, ow = size.s1, tiles_y = size.s2, tiles_x = size.s3, ic = size.s4, oc = size.s5,
               flags = size.s6, panels = oc / TILE_N;
-    const int per_panel = (tiles + TILE_M - 1) / TILE_M, units = per_panel * panels;
-    const int share = (units + (int)get_num_groups(0) - 1) / (int)get_num_groups(0);
-    const int begin = (int)get_group_id(0) * share, end = min(begin + share, units);
-    for (int unit = begin; unit < end; unit++) {
+    const int per_panel = (tiles + TILE_M - 1) / TILE_M;
+    const int2 share = stp_share(per_panel * panels);
+    for (int unit = share.x; unit < share.y; unit++) {
         const int panel = unit / per_panel, tile0 = (unit - panel * per_panel) * TILE_M;
         VT sums[TILE_M * VECS][POINTS];
         __global const float *from[TILE_M];
@@ -128,32 +156,9 @@ __kernel void winograd_output(__global const float *restrict v, __global const f
             const int tile = first + tile0 + m, line = tile / tiles_x, image = line / tiles_y;
             const int y0 = (line - image * tiles_y) * 4, x0 = (tile - line * tiles_x) * 4;
             const size_t corner = ((size_t)(image * oh + y0) * ow + x0) * oc + panel * TILE_N;
-            for (int n = 0; n < VECS; n++) {
-                const VT *s = sums[m * VECS + n];
-                VT half_way[24], y[16];
-#pragma unroll
-                for (int i = 0; i < 6; i++)
-                    transform_output(s[i], s[6 + i], s[12 + i], s[18 + i], s[24 + i], s[30 + i], half_way + i, 6);
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    transform_output(half_way[i * 6], half_way[i * 6 + 1], half_way[i * 6 + 2], half_way[i * 6 + 3],
-                                     half_way[i * 6 + 4], half_way[i * 6 + 5], y + i * 4, 1);
-                const VT b = flags & HAS_BIAS ? VLOAD(n, bias + panel * TILE_N) : (VT)(0.0f);
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-#pragma unroll
-                    for (int j = 0; j < 4; j++) {
-                        if (y0 + i >= oh || x0 + j >= ow)
-                            continue;
-                        const size_t at = corner + (size_t)(i * ow + j) * oc;
-                        VT z = y[i * 4 + j] + b;
-                        if (flags & HAS_IDENTITY)
-                            z += VLOAD(n, identity + at);
-                        if (flags & RELU)
-                            z = select(z, (VT)(0.0f), z < (VT)(0.0f));
-                        VSTORE(z, n, out + at);
-                    }
-            }
+            for (int n = 0; n < VECS; n++)
+                finish_tile(sums[m * VECS + n], min(4, oh - y0), min(4, ow - x0), (size_t)ow * oc, oc, flags,
+                            bias + panel * TILE_N + n * VEC, identity + corner + n * VEC, out + corner + n * VEC);
         }
     }
 }
