@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // interpolate: out[r] = tail(x[site] where the mask is 1, else Σ w·x[sampled neighbour] / (Σ w + epsilon)), SPEC.md.
-// With PROJECTED, part[r][p] = Σ out[r][c] · project[c][p] too: the first half of the mask convolutions that read `out`, while it is warm.
+// With COLUMNS, part[p][r] = Σ out[r][c] · project[c][p] too: the first half of the mask convolutions that read `out`, while it is warm.
 // NDRange : 1-D, each work-item takes a share of the output's rows
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; weights: [BOX_H][BOX_W] f32, 0: no tap
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
-// project : [C][whole vectors, then the rest's columns once per row] f32; part: [rows][columns] f32
+// project : [PANELS][C][COLUMNS] f32, padded with zeros; part: [columns][out's sites] f32
 // size    : H, W, C, mask sites, flags, dy and dx of the box's first tap, columns
-// Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); VEC {4, 8, 16}; WIDE {4, 8};
-//           PROJECTED rows projected at a time {0, 4, 6, 8}; VECTORS {1, 2, 3}; REST {0, 1, 2, 4}
+// Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); ALIGNED 1 where C % VEC == 0; VEC {4, 8, 16};
+//           WIDE {4, 8}; COLUMNS projected at a time, 0: no projection; PANELS
 // Needs   : OpenCL C 1.2.  Numerics: exact; two fma chains over the sampled taps, one division, then the tail, each rounded
 #define VT STP_CAT(float, VEC)
 #define BITS STP_CAT(int, VEC)
@@ -16,9 +16,26 @@
 #define AS_UBITS STP_CAT(as_uint, VEC)
 #define VLOAD STP_CAT(vload, VEC)
 #define VSTORE STP_CAT(vstore, VEC)
+#if ALIGNED // rows start at whole vectors, which some compilers move at once only if told so
+#define LOAD(i, from) ((__global const VT *)(from))[i]
+#define STORE(value, i, to) (((__global VT *)(to))[i] = (value))
+#else
+#define LOAD VLOAD
+#define STORE VSTORE
+#endif
 #define DIV_BY STP_CAT(stp_div_by, VEC)
 #define QUOTIENT STP_CAT(stp_quotient, VEC)
 STP_DEFINE_DIV(VEC)
+
+// PoCL's prefetch() does nothing, its compiler's does; Oclgrind has the same compiler and stops at it.
+#ifndef __has_builtin
+#define __has_builtin(name) 0
+#endif
+#if __has_builtin(__builtin_prefetch) && defined(POCL_DEVICE_ADDRESS_BITS)
+#define PREFETCH(at) __builtin_prefetch(at, 1)
+#else
+#define PREFETCH(at) prefetch(at, VEC)
+#endif
 
 #define HAS_BIAS 1
 #define HAS_IDENTITY 2
@@ -40,9 +57,9 @@ struct neighbours {
 static VT tail(VT value, int flags, __global const float *bias, __global const float *add, int at)
 {
     if (flags & HAS_BIAS)
-        value += VLOAD(0, bias + at);
+        value += LOAD(0, bias + at);
     if (flags & HAS_IDENTITY)
-        value += VLOAD(0, add + at);
+        value += LOAD(0, add + at);
     return (flags & RELU) ? select(value, (VT)(0.0f), value < (VT)(0.0f)) : value;
 }
 
@@ -60,7 +77,7 @@ static void copy_site(__global const float *from, __global float *to, int channe
 {
     int c = 0;
     for (; c + VEC <= channels; c += VEC)
-        VSTORE(tail(VLOAD(0, from + c), flags, bias, add, c), 0, to + c);
+        STORE(tail(LOAD(0, from + c), flags, bias, add, c), 0, to + c);
     for (; c < channels; c++)
         to[c] = tail1(from[c], flags, bias, add, c);
 }
@@ -80,7 +97,7 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
             const VT weight = (VT)(near->weight[t]);
 #pragma unroll
             for (int i = 0; i < WIDE; i++)
-                value[i] = fma(VLOAD(i, from), weight, value[i]);
+                value[i] = fma(LOAD(i, from), weight, value[i]);
         }
         BITS most = (BITS)(0);
         UBITS least = (UBITS)(0xffffffffu);
@@ -91,7 +108,7 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
             most = bits > most ? bits : most;
             least = below < least ? below : least;
         }
-        if (near->reciprocal.x != 0 && all(most <= STP_DIV_MOST & least >= STP_DIV_LEAST - 1u)) {
+        if (near->reciprocal.x != 0 && !STP_CAT(stp_any, VEC)((most > STP_DIV_MOST) | (least < STP_DIV_LEAST - 1u))) {
 #pragma unroll
             for (int i = 0; i < WIDE; i++)
                 value[i] = QUOTIENT(value[i], near->denominator, near->reciprocal);
@@ -101,13 +118,13 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
         }
 #pragma unroll
         for (int i = 0; i < WIDE; i++)
-            VSTORE(tail(value[i], flags, bias, add, c + i * VEC), i, to + c);
+            STORE(tail(value[i], flags, bias, add, c + i * VEC), i, to + c);
     }
     for (; c + VEC <= channels; c += VEC) {
         VT value = (VT)(0.0f);
         for (int t = 0; t < near->n; t++)
-            value = fma(VLOAD(0, near->from[t] + c), (VT)(near->weight[t]), value);
-        VSTORE(tail(DIV_BY(value, near->denominator, near->reciprocal), flags, bias, add, c), 0, to + c);
+            value = fma(LOAD(0, near->from[t] + c), (VT)(near->weight[t]), value);
+        STORE(tail(DIV_BY(value, near->denominator, near->reciprocal), flags, bias, add, c), 0, to + c);
     }
     for (; c < channels; c++) {
         float value = 0.0f;
@@ -150,77 +167,74 @@ static void move_window(struct window *window, __global const float *mask, int l
 }
 #endif
 
-#if PROJECTED
-// VECTORS of VEC columns each, and REST more, which the rows share one vector for: REST · PROJECTED is VEC then.
-#define LANES STP_CAT(LANES, VEC)
-#define LANES4 (int4)(0, 1, 2, 3)
-#define LANES8 (int8)(0, 1, 2, 3, 4, 5, 6, 7)
-#define LANES16 (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#if COLUMNS
+#define DEPTH 64 // channels turned at a time
 
-// Projects `rows` ≤ PROJECTED rows.
-static void project_rows(__global const float *from, int rows, int channels, __global const float *w, __global float *part,
-                         int columns)
+// VEC channels of `rows` ≤ VEC rows, then to[c] has a lane per row.
+static void turn(__global const float *from, int rows, int channels, VT *to)
 {
-    VT acc[PROJECTED][VECTORS];
-    __global const float *row[PROJECTED];
+    VT x[VEC];
 #pragma unroll
-    for (int m = 0; m < PROJECTED; m++) {
-        row[m] = from + (size_t)min(m, rows - 1) * channels;
+    for (int i = 0; i < VEC; i++)
+        x[i] = LOAD(0, from + (size_t)min(i, rows - 1) * channels);
+    STP_CAT(stp_transpose, VEC)(x);
 #pragma unroll
-        for (int v = 0; v < VECTORS; v++)
-            acc[m][v] = (VT)(0.0f);
-    }
-#if REST
-    VT rest = (VT)(0.0f);
-#endif
-    for (int c = 0; c < channels; c++) {
-        VT weight[VECTORS];
-#pragma unroll
-        for (int v = 0; v < VECTORS; v++)
-            weight[v] = VLOAD(v, w);
-#if REST
-        VT mixed = (VT)(row[0][c]);
-#endif
-#pragma unroll
-        for (int m = 0; m < PROJECTED; m++) {
-            const VT value = (VT)(row[m][c]);
-#pragma unroll
-            for (int v = 0; v < VECTORS; v++)
-                acc[m][v] = fma(value, weight[v], acc[m][v]);
-#if REST
-            mixed = select(mixed, value, LANES / REST == m);
-#endif
+    for (int i = 0; i < VEC; i++)
+        to[i] = x[i];
+}
+
+// Projects `rows` ≤ VEC rows; `stride` from column to column. Meanwhile the cache is asked for `next`, VEC · channels floats.
+static void project_rows(__global const float *from, int rows, int channels, __global const float *w, __global float *part,
+                         int stride, int columns, __global const float *next)
+{
+    VT sums[PANELS * COLUMNS];
+    for (int n = 0; n < PANELS * COLUMNS; n++)
+        sums[n] = (VT)(0.0f);
+    for (int c0 = 0; c0 < channels; c0 += DEPTH) {
+        VT turned[DEPTH];
+        const int depth = min(DEPTH, channels - c0);
+        int c = 0;
+        for (; c + VEC <= depth; c += VEC)
+            turn(from + c0 + c, rows, channels, turned + c);
+        for (; c < depth; c++) {
+            float lanes[VEC];
+            for (int m = 0; m < VEC; m++)
+                lanes[m] = from[(size_t)min(m, rows - 1) * channels + c0 + c];
+            turned[c] = VLOAD(0, lanes);
         }
-#if REST
-        rest = fma(mixed, VLOAD(VECTORS, w), rest);
-#endif
-        w += (VECTORS + (REST > 0)) * VEC;
-    }
-    float sums[(VECTORS + 1) * VEC];
-#if REST
-    float rests[VEC];
-    VSTORE(rest, 0, rests);
-#endif
+        for (int p = 0; p < PANELS; p++) {
+            VT acc[COLUMNS];
 #pragma unroll
-    for (int m = 0; m < PROJECTED; m++) {
-        if (m >= rows)
-            break;
-        __global float *to = part + (size_t)m * columns;
+            for (int n = 0; n < COLUMNS; n++)
+                acc[n] = sums[p * COLUMNS + n];
+            __global const float *wp = w + ((size_t)p * channels + c0) * COLUMNS;
+            for (c = 0; c < depth; c++, wp += COLUMNS) {
+                PREFETCH(next + (size_t)(c0 + c) * VEC);
+                const VT value = turned[c];
 #pragma unroll
-        for (int v = 0; v < VECTORS; v++)
-            if ((v + 1) * VEC <= columns) {
-                VSTORE(acc[m][v], v, to);
-            } else {
-                VSTORE(acc[m][v], 0, sums);
-                for (int p = 0; p < columns - v * VEC; p++)
-                    to[v * VEC + p] = sums[p];
+                for (int n = 0; n < COLUMNS; n++)
+                    acc[n] = fma(value, (VT)(wp[n]), acc[n]);
             }
-#if REST
-        for (int p = 0; p < REST; p++)
-            to[VECTORS * VEC + p] = rests[m * REST + p];
-#endif
+#pragma unroll
+            for (int n = 0; n < COLUMNS; n++)
+                sums[p * COLUMNS + n] = acc[n];
+        }
+    }
+    for (int n = 0; n < columns; n++) {
+        __global float *to = part + (size_t)n * stride;
+        if (rows == VEC) {
+            VSTORE(sums[n], 0, to);
+            continue;
+        }
+        float lanes[VEC];
+        VSTORE(sums[n], 0, lanes);
+        for (int m = 0; m < rows; m++)
+            to[m] = lanes[m];
     }
 }
+#define TILE VEC
+#else
+#define TILE 1
 #endif
 
 __kernel void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
@@ -238,7 +252,11 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
     for (int k = 0; k < BOX; k++)
         kept |= (ulong)(weights[k] != 0) << (BOX - 1 - k);
 #endif
-    const int2 share = stp_share(rows);
+    int offsets[BOX]; // from a site to each tap of its box
+    for (int k = 0; k < BOX; k++)
+        offsets[k] = (size.s5 + k / BOX_W) * w + size.s6 + k % BOX_W;
+    int2 share = stp_share((rows + TILE - 1) / TILE) * TILE;
+    share.y = min(share.y, rows);
     for (int r = share.x; r < share.y; r++) {
         const int site = out_listed ? out_rows[r] : r;
         const int line = site / w, xx = site - line * w, y = line % h;
@@ -262,7 +280,7 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
                 if (weights[k] == 0 || ty < 0 || ty >= h || tx < 0 || tx >= w || m[ty * w + tx] == 0)
                     continue;
 #endif
-                const int at = site + (size.s5 + k / BOX_W) * w + size.s6 + k % BOX_W;
+                const int at = site + offsets[k];
                 near.from[near.n] = x + (size_t)(x_listed ? x_inverse[at] : at) * channels;
                 near.weight[near.n++] = weights[k];
                 sum += weights[k];
@@ -271,11 +289,11 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
             near.reciprocal = stp_recip(near.denominator);
             interpolate_site(&near, to, channels, flags, bias, add);
         }
-#if PROJECTED
-        const int ready = (r - share.x) % PROJECTED + 1;
-        if (ready == PROJECTED || r == share.y - 1)
-            project_rows(to - (size_t)(ready - 1) * channels, ready, channels, project,
-                         part + (size_t)(r + 1 - ready) * size.s7, size.s7);
+#if COLUMNS
+        const int ready = (r - share.x) % TILE + 1;
+        if (ready == TILE || r == share.y - 1)
+            project_rows(to - (size_t)(ready - 1) * channels, ready, channels, project, part + r + 1 - ready, out_sites, size.s7,
+                         r + TILE < share.y ? add + channels : add);
 #endif
     }
 }

@@ -89,6 +89,27 @@ static float stp_div(float a, float b)
     return stp_div_by(a, b, stp_recip(b));
 }
 
+// Whether a lane is not 0: any() of every bit, in as many steps as the vector can be halved.
+static int stp_any2(int2 v)
+{
+    return v.lo | v.hi;
+}
+
+static int stp_any4(int4 v)
+{
+    return stp_any2(v.lo | v.hi);
+}
+
+static int stp_any8(int8 v)
+{
+    return stp_any4(v.lo | v.hi);
+}
+
+static int stp_any16(int16 v)
+{
+    return stp_any8(v.lo | v.hi);
+}
+
 // stp_div_byN(floatN a, float b, float2 r): each lane over one denominator. stp_divN(floatN a, floatN b): lane by lane.
 // stp_quotientN: stp_div_byN where r.x is not 0 and every lane is 0 or of STP_DIV_LEAST … STP_DIV_MOST.
 #define STP_DEFINE_DIV(N)                                                                                              \
@@ -111,7 +132,7 @@ static float stp_div(float a, float b)
     static STP_CAT(float, N) STP_CAT(stp_div_by, N)(STP_CAT(float, N) a, float b, float2 r)                            \
     {                                                                                                                  \
         STP_CAT(float, N) m = fabs(a);                                                                                 \
-        if (r.x == 0 || !all(((m >= 0x1p-64f) & (m <= 0x1p64f)) | (m == 0)))                                           \
+        if (r.x == 0 || STP_CAT(stp_any, N)(~(((m >= 0x1p-64f) & (m <= 0x1p64f)) | (m == 0))))                         \
             return STP_CAT(stp_div_lanes, N)(a, (STP_CAT(float, N))(b));                                               \
         return STP_CAT(stp_quotient, N)(a, b, r);                                                                      \
     }                                                                                                                  \
@@ -130,7 +151,7 @@ static float stp_div(float a, float b)
         STP_CAT(float, N) q = fma(a, r, a * (fma(-b, r, one) * r));                                                    \
         q = fma(fma(-b, q, a), r, q);                                                                                  \
         STP_CAT(int, N) fast = (d >= 0x1p-40f) & (d <= 0x1p40f) & (((m >= 0x1p-64f) & (m <= 0x1p64f)) | (m == 0));     \
-        if (!all(fast))                                                                                                \
+        if (STP_CAT(stp_any, N)(~fast))                                                                                \
             return STP_CAT(stp_div_lanes, N)(a, b);                                                                    \
         return STP_CAT(as_float, N)((STP_CAT(as_int, N)(q) & 0x7fffffff) |                                             \
                                     ((STP_CAT(as_int, N)(a) ^ STP_CAT(as_int, N)(b)) & (int)0x80000000));              \
@@ -189,6 +210,59 @@ static float stp_sigmoid(float x)
         STP_CAT(float, N) one = (STP_CAT(float, N))(1.0f), e = STP_CAT(stp_exp, N)(-fabs(x));                          \
         return STP_CAT(stp_div, N)(select(one, e, x < 0), one + e);                                                    \
     }
+
+// Transposing --------------------------------------------------------------------------------------------------------
+// stp_transposeN(floatN *x): N × N in place. One exchange per bit of the indices: of two vectors that differ in the bit, one gets the
+// lanes without it from both, the other those with it.
+#define STP_LOW4_1(a, b) (float4)(a.s0, b.s0, a.s2, b.s2)
+#define STP_HIGH4_1(a, b) (float4)(a.s1, b.s1, a.s3, b.s3)
+#define STP_LOW4_2(a, b) (float4)(a.s0, a.s1, b.s0, b.s1)
+#define STP_HIGH4_2(a, b) (float4)(a.s2, a.s3, b.s2, b.s3)
+#define STP_LOW8_1(a, b) (float8)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6)
+#define STP_HIGH8_1(a, b) (float8)(a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7)
+#define STP_LOW8_2(a, b) (float8)(a.s0, a.s1, b.s0, b.s1, a.s4, a.s5, b.s4, b.s5)
+#define STP_HIGH8_2(a, b) (float8)(a.s2, a.s3, b.s2, b.s3, a.s6, a.s7, b.s6, b.s7)
+#define STP_LOW8_4(a, b) (float8)(a.s0, a.s1, a.s2, a.s3, b.s0, b.s1, b.s2, b.s3)
+#define STP_HIGH8_4(a, b) (float8)(a.s4, a.s5, a.s6, a.s7, b.s4, b.s5, b.s6, b.s7)
+#define STP_LOW16_1(a, b) (float16)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6, a.s8, b.s8, a.sa, b.sa, a.sc, b.sc, a.se, b.se)
+#define STP_HIGH16_1(a, b) (float16)(a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7, a.s9, b.s9, a.sb, b.sb, a.sd, b.sd, a.sf, b.sf)
+#define STP_LOW16_2(a, b) (float16)(a.s0, a.s1, b.s0, b.s1, a.s4, a.s5, b.s4, b.s5, a.s8, a.s9, b.s8, b.s9, a.sc, a.sd, b.sc, b.sd)
+#define STP_HIGH16_2(a, b) (float16)(a.s2, a.s3, b.s2, b.s3, a.s6, a.s7, b.s6, b.s7, a.sa, a.sb, b.sa, b.sb, a.se, a.sf, b.se, b.sf)
+#define STP_LOW16_4(a, b) (float16)(a.s0, a.s1, a.s2, a.s3, b.s0, b.s1, b.s2, b.s3, a.s8, a.s9, a.sa, a.sb, b.s8, b.s9, b.sa, b.sb)
+#define STP_HIGH16_4(a, b) (float16)(a.s4, a.s5, a.s6, a.s7, b.s4, b.s5, b.s6, b.s7, a.sc, a.sd, a.se, a.sf, b.sc, b.sd, b.se, b.sf)
+#define STP_LOW16_8(a, b) (float16)(a.s0, a.s1, a.s2, a.s3, a.s4, a.s5, a.s6, a.s7, b.s0, b.s1, b.s2, b.s3, b.s4, b.s5, b.s6, b.s7)
+#define STP_HIGH16_8(a, b) (float16)(a.s8, a.s9, a.sa, a.sb, a.sc, a.sd, a.se, a.sf, b.s8, b.s9, b.sa, b.sb, b.sc, b.sd, b.se, b.sf)
+
+#define STP_EXCHANGE(N, bit, from, to)                                                                                 \
+    _Pragma("unroll") for (int i = 0; i < N; i++)                                                                      \
+    {                                                                                                                  \
+        const STP_CAT(float, N) a = from[i & ~bit], b = from[i | bit];                                                 \
+        to[i] = (i & bit) ? STP_HIGH##N##_##bit(a, b) : STP_LOW##N##_##bit(a, b);                                      \
+    }
+
+static void stp_transpose4(float4 *x)
+{
+    float4 y[4];
+    STP_EXCHANGE(4, 1, x, y)
+    STP_EXCHANGE(4, 2, y, x)
+}
+
+static void stp_transpose8(float8 *x)
+{
+    float8 y[8], z[8];
+    STP_EXCHANGE(8, 1, x, y)
+    STP_EXCHANGE(8, 2, y, z)
+    STP_EXCHANGE(8, 4, z, x)
+}
+
+static void stp_transpose16(float16 *x)
+{
+    float16 y[16], z[16];
+    STP_EXCHANGE(16, 1, x, y)
+    STP_EXCHANGE(16, 2, y, z)
+    STP_EXCHANGE(16, 4, z, y)
+    STP_EXCHANGE(16, 8, y, x)
+}
 
 // Work ---------------------------------------------------------------------------------------------------------------------
 

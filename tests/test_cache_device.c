@@ -47,9 +47,9 @@ static void test_device_programs(void **state)
     assert_null(strstr(told, "built probe.cl"));
     assert_non_null(strstr(told, "loaded probe.cl"));
     // A binary that lacks the kernel is made again, and stored.
-    make_afresh(context, "mask_conv", "mask_conv");
+    make_afresh(context, "gemm", "gemm");
     run_sql(
-        "UPDATE programs SET (binary, checksum) = (SELECT binary, checksum FROM programs WHERE title LIKE 'mask_conv.cl%')"
+        "UPDATE programs SET (binary, checksum) = (SELECT binary, checksum FROM programs WHERE title LIKE 'gemm.cl%')"
         " WHERE title LIKE 'probe.cl%'");
     make_afresh(context, "probe", "probe_sites");
     assert_non_null(strstr(told, "built probe.cl"));

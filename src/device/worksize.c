@@ -70,8 +70,8 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
     return tile;
 }
 
-bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites,
-                                int64_t tiles)
+bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels,
+                                int64_t sites, int64_t tiles)
 {
     const struct stp_tile tile = stp_worksize_conv_rows(limits, out_channels);
     if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile.vec ||
@@ -83,7 +83,8 @@ bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_chan
     return tiles > tile.rows && 5 * multiplied <= 3 * directly;
 }
 
-int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles)
+int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels,
+                                    int64_t tiles)
 {
     // Transformed inputs should stay in cache until they are multiplied, but weights should not be read much more often than these.
     const int64_t cached = (4 << 20) / (36 * 4 * in_channels);
@@ -93,15 +94,12 @@ int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_chan
 
 struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limits, int64_t columns)
 {
-    int vec = stp_worksize_vector(limits), whole = (int)(columns / vec), rest = (int)(columns % vec);
-    if (!limits->is_cpu || columns > 3 * vec)
+    enum { MOST_COLUMNS = 64 };
+    if (!limits->is_cpu || columns > MOST_COLUMNS)
         return (struct stp_projection_tile){0};
-    if (rest && whole && vec % rest == 0 && vec / rest >= 4 && vec / rest <= 8)
-        return (struct stp_projection_tile){vec / rest, vec, whole, rest};
-    // As many rows as leave registers for the weights and a broadcast.
-    static const int rows[] = {0, 8, 6, 4};
-    int vectors = whole + (rest > 0);
-    return (struct stp_projection_tile){rows[vectors], vec, vectors, 0};
+    // 32 or 16 registers, but for a value and a broadcast weight, and some for the compiler.
+    int most = stp_worksize_vector(limits) == 16 ? 28 : 12, panels = (int)stp_div_up(columns, most);
+    return (struct stp_projection_tile){(int)stp_div_up(columns, panels), panels};
 }
 
 struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t columns)

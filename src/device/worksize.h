@@ -39,10 +39,10 @@ bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_chan
                                 int64_t tiles);
 int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles);
 
-// Register tile of a projection in passing (cl/interpolate.cl): `rows` rows at a time, `vectors` whole vectors of `vec` columns each and
-// `rest` columns of which the rows together fill one vector. rows 0: better a step of its own.
+// A projection in passing (cl/interpolate.cl): `panels` of `width` columns, each of which takes a register. width 0: better a step of
+// its own.
 struct stp_projection_tile {
-    int rows, vec, vectors, rest;
+    int width, panels;
 };
 struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limits, int64_t columns);
 

@@ -32,11 +32,11 @@ struct stp_place {
     struct stp_rows rows;          // rank 4; otherwise all, sites = product of all dims but the last
 };
 
-// The first half of mask convolutions (sparse/conv_rows.c): columns `first` … of a slot of [rows][columns] floats. columns is 0 until it
-// is made.
+// The first half of mask convolutions (sparse/mask_conv.c): columns `first` … of the slot's `columns`, 0 until they are made. Rows and
+// columns lie so many floats apart.
 struct stp_projection {
     int slot;
-    int64_t columns, first;
+    int64_t columns, first, row_step, column_step;
 };
 // The node's entry, to be read and written; NULL after a failure.
 struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct stp_node *node);

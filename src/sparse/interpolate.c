@@ -67,8 +67,9 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     struct stp_passing passing = stp_project_in_passing(plan, tail->output);
     char options[160];
     snprintf(options, sizeof options,
-             "-DBOX_H=%lld -DBOX_W=%lld -DVEC=%d -DWIDE=%d -DPROJECTED=%d -DVECTORS=%d -DREST=%d", (long long)box.height,
-             (long long)box.width, vector, vector == 8 ? 8 : 4, passing.tile.rows, passing.tile.vectors, passing.tile.rest);
+             "-DBOX_H=%lld -DBOX_W=%lld -DALIGNED=%d -DVEC=%d -DWIDE=%d -DCOLUMNS=%d -DPANELS=%d",
+             (long long)box.height, (long long)box.width, y->dims[1] % vector == 0, vector, vector == 8 ? 8 : 4,
+             passing.tile.width, passing.tile.panels);
 
     struct stp_step *step = stp_plan_step(plan, node, "interpolate", options, "interpolate");
     stp_step_read(step, x->slot);
@@ -84,8 +85,14 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     stp_step_out_rows(step, &y->rows);
     if (flags & IDENTITY_ROWS)
         stp_step_in_place(step, y->slot, identity);
-    const int64_t numbers[8] = {y->dims[2], y->dims[3], y->dims[1], mask->rows.sites, flags,
-                                box.top - weight->dims[0] / 2, box.left - weight->dims[1] / 2, passing.columns};
+    const int64_t numbers[8] = {y->dims[2],
+                                y->dims[3],
+                                y->dims[1],
+                                mask->rows.sites,
+                                flags,
+                                box.top - weight->dims[0] / 2,
+                                box.left - weight->dims[1] / 2,
+                                passing.columns};
     stp_step_ints(step, numbers, 8);
     stp_step_stride(step, y->rows.sites);
     return STP_OK;

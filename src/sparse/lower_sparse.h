@@ -12,7 +12,7 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
 
 // The first half of the mask convolutions that read a value, for the kernel that computes it to take along while a row is warm.
 struct stp_passing {
-    struct stp_projection_tile tile; // rows 0: nothing to take along
+    struct stp_projection_tile tile; // width 0: nothing to take along
     int weights, slot;               // as cl/interpolate.cl's `project` and `part`
     int64_t columns;
 };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mask convolutions on the device: a projection of x to (output channel, tap) columns, shared by all that read x,
 // then each one's sum over its taps (cl/mask_conv.cl).
+#include <stdio.h>
+
 #include "sparse/conv_rows.h"
 #include "sparse/lower_sparse.h"
 
 enum { MOST_PROJECTED = 8 };
-// Variant of the packed weights; the others are panels, and the variant is their width.
-enum { PASSING = 0 };
 
 // Mask convolutions that read one tensor are projected together, in groups of so many.
 struct projected {
@@ -63,31 +63,12 @@ static void pack_panels(void *destination, const void *user)
     }
 }
 
-struct passing_weights {
-    const struct projected *all;
-    struct stp_projection_tile tile;
-};
-
-static int64_t passing_width(const struct stp_projection_tile *tile)
+// The variant of the constant is the panels' width.
+static int packed(struct stp_plan *plan, const struct projected *all, int64_t width)
 {
-    return (int64_t)(tile->vectors + (tile->rest > 0)) * tile->vec;
-}
-
-// → [ic][whole vectors, then the rest once per row of the tile]
-static void pack_passing(void *destination, const void *user)
-{
-    const struct passing_weights *weights = user;
-    const struct projected *all = weights->all;
-    const struct stp_projection_tile *tile = &weights->tile;
-    int64_t whole = (int64_t)tile->vectors * tile->vec, width = passing_width(tile);
-    for (int64_t p = 0; p < all->columns; p++) {
-        struct column column = find_column(all, p);
-        for (int64_t ic = 0; ic < all->channels; ic++) {
-            float *to = (float *)destination + ic * width + p, value = column_at(&column, ic);
-            for (int64_t m = 0; m < (p < whole ? 1 : tile->rows); m++)
-                to[m * tile->rest] = value;
-        }
-    }
+    struct panels panels = {all, width};
+    size_t floats = (size_t)(stp_div_up(all->columns, width) * all->channels * width);
+    return stp_plan_constant(plan, all->nodes[0], (int)width, floats * sizeof(float), pack_panels, &panels);
 }
 
 // Steps --------------------------------------------------------------------------------------------------------------
@@ -109,8 +90,9 @@ static struct projected find_projected(struct stp_plan *plan, const struct stp_v
     return all;
 }
 
-// A slot for x's rows projected; every reader learns where its columns lie.
-static int place_projection(struct stp_plan *plan, const struct projected *all, const struct stp_place *x)
+// A slot for x's rows projected, [rows][columns] or, `by_column`, [columns][rows]; every reader learns where its columns lie.
+static int place_projection(struct stp_plan *plan, const struct projected *all, const struct stp_place *x,
+                            bool by_column)
 {
     int slot = stp_plan_temp(plan, (size_t)(x->rows.sites * all->columns) * sizeof(float));
     int64_t first = 0;
@@ -118,7 +100,11 @@ static int place_projection(struct stp_plan *plan, const struct projected *all, 
         const int64_t *w = all->nodes[i]->inputs[1]->dims;
         struct stp_projection *part = stp_plan_projection(plan, all->nodes[i]);
         if (part)
-            *part = (struct stp_projection){.slot = slot, .columns = all->columns, .first = first};
+            *part = (struct stp_projection){.slot = slot,
+                                            .columns = all->columns,
+                                            .first = first,
+                                            .row_step = by_column ? 1 : all->columns,
+                                            .column_step = by_column ? x->rows.sites : 1};
         first += w[0] * w[2] * w[3];
     }
     return slot;
@@ -131,14 +117,12 @@ static struct stp_projection project(struct stp_plan *plan, const struct stp_con
     while ((known = stp_plan_projection(plan, job->node)) && !known->columns) {
         struct projected all = find_projected(plan, job->node->inputs[0]);
         struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, all.columns);
-        struct panels panels = {&all, variant.columns};
-        size_t floats = (size_t)(stp_div_up(all.columns, panels.width) * all.channels * panels.width);
-        int weights = stp_plan_constant(plan, all.nodes[0], (int)panels.width, floats * sizeof(float), pack_panels, &panels);
         struct stp_conv_job pointwise = *job;
         pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
         pointwise.ocg = all.columns;
         pointwise.flags = STP_CONV_SAME_ROWS;
-        stp_conv_add(plan, &pointwise, &variant, weights, place_projection(plan, &all, job->x), job->x);
+        stp_conv_add(plan, &pointwise, &variant, packed(plan, &all, variant.columns),
+                     place_projection(plan, &all, job->x, false), job->x);
     }
     return known ? *known : (struct stp_projection){0};
 }
@@ -147,33 +131,38 @@ struct stp_passing stp_project_in_passing(struct stp_plan *plan, const struct st
 {
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
     struct projected all = find_projected(plan, x);
-    struct passing_weights weights = {.all = &all};
+    struct stp_projection_tile tile = {0};
     if (all.count)
-        weights.tile = stp_worksize_projection(limits, all.columns);
-    if (!weights.tile.rows)
+        tile = stp_worksize_projection(limits, all.columns);
+    if (!tile.width)
         return (struct stp_passing){.weights = stp_plan_zeros(plan, 1), .slot = stp_plan_temp(plan, 1)};
-    size_t floats = (size_t)(all.channels * passing_width(&weights.tile));
-    return (struct stp_passing){
-        .tile = weights.tile,
-        .weights = stp_plan_constant(plan, all.nodes[0], PASSING, floats * sizeof(float), pack_passing, &weights),
-        .slot = place_projection(plan, &all, stp_plan_place(plan, x)),
-        .columns = all.columns};
+    return (struct stp_passing){.tile = tile,
+                                .weights = packed(plan, &all, tile.width),
+                                .slot = place_projection(plan, &all, stp_plan_place(plan, x), true),
+                                .columns = all.columns};
 }
 
 void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
 {
     struct stp_projection part = project(plan, job);
-    struct stp_step *step = stp_plan_step(plan, job->node, "mask_conv", "", "mask_conv");
+    char options[32];
+    snprintf(options, sizeof options, "-DVEC=%d", stp_worksize_vector(&stp_plan_device(plan)->limits));
+    struct stp_step *step = stp_plan_step(plan, job->node, "mask_conv", options, "mask_conv");
     stp_step_read(step, part.slot);
     stp_step_in_rows(step, &job->x->rows);
     stp_step_read(step, job->bias);
     stp_step_write(step, job->y->slot);
     stp_step_out_rows(step, &job->y->rows);
     const struct stp_window *w = &job->window;
-    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3],       job->y->dims[2], job->y->dims[3],
-                                 w->kernel[0],    w->kernel[1],          w->stride[0],    w->stride[1],
-                                 w->dilation[0],  w->dilation[1],        w->pad[0],       w->pad[1],
-                                 job->ocg,        job->flags & STP_CONV_HAS_BIAS, part.columns,    part.first};
+    stp_step_int(step, stp_plan_i32(plan, job->node, part.column_step));
+    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3],
+                                 job->y->dims[2], job->y->dims[3],
+                                 w->kernel[0],    w->kernel[1],
+                                 w->stride[0],    w->stride[1],
+                                 w->dilation[0],  w->dilation[1],
+                                 w->pad[0],       w->pad[1],
+                                 job->ocg,        job->flags & STP_CONV_HAS_BIAS,
+                                 part.first,      part.row_step};
     stp_step_ints(step, numbers, 16);
     stp_step_stride(step, job->y->rows.sites);
 }
