@@ -2,6 +2,7 @@
 // What goes into a plan and comes out of it: inputs, outputs, and the masks that can be asked for after a run.
 #include <stdio.h>
 
+#include "device/worksize.h"
 #include "graph/op.h"
 #include "ops/registry.h"
 #include "run/plan.h"
@@ -16,9 +17,12 @@ static bool needs_transpose(const stp_tensor *t)
 static void add_transpose(struct stp_plan *plan, const stp_tensor *t, int to, int from, bool pack)
 {
     char options[64];
-    snprintf(options, sizeof options, "-DT=%s -DWORDS=%d",
-             t->dtype == STP_F32 || t->dtype == STP_I32 ? "int" : t->dtype == STP_I64 ? "long" : "uchar",
-             t->dtype == STP_F32 || t->dtype == STP_I32);
+    bool words = t->dtype == STP_F32 || t->dtype == STP_I32;
+    snprintf(options, sizeof options, "-DT=%s -DWORDS=%d -DVEC=%d",
+             words                 ? "int"
+             : t->dtype == STP_I64 ? "long"
+                                   : "uchar",
+             words, stp_worksize_vector(&plan->device->limits));
     struct stp_step *step = stp_plan_step(plan, NULL, "layout", options, pack ? "nchw_to_nhwc" : "nhwc_to_nchw");
     int64_t sites = t->dims[2] * t->dims[3];
     stp_step_read(step, from);
@@ -26,7 +30,7 @@ static void add_transpose(struct stp_plan *plan, const stp_tensor *t, int to, in
     stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[0]));
     stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[1]));
     stp_step_int(step, stp_plan_i32(plan, NULL, sites));
-    stp_step_stride(step, t->dims[0] * stp_div_up(sites, pack ? 16 : 64));
+    stp_step_stride(step, t->dims[0] * stp_div_up(sites, pack ? 16 : 32));
 }
 
 void stp_plan_inputs(struct stp_plan *plan)
@@ -93,9 +97,10 @@ static void add_mask(struct stp_plan *plan, const struct stp_value *value)
         if (plan->masks[i].value == value)
             return;
     const stp_tensor *t = stp_plan_tensor(plan, value);
-    plan->masks[plan->n_masks++] = (struct stp_port){.value = value,
-                                                     .slot = stp_plan_place(plan, value)->slot,
-                                                     .bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype)};
+    plan->masks[plan->n_masks++] =
+        (struct stp_port){.value = value,
+                          .slot = stp_plan_place(plan, value)->slot,
+                          .bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype)};
 }
 
 // Sample's outputs, graph inputs that are masks, and what lists and interpolations rest on stay until they can be asked for.
