@@ -6,11 +6,18 @@
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, and perhaps its very memory, or of all sites
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
-// Tunables: TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}  BLOCK {1 … 32}; TILE_N = VEC · VECS
+// Tunables: ALIGNED 1 where OC/G % VEC == 0; TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}  BLOCK {1 … 32}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
 #define VT STP_CAT(float, VEC)
 #define VLOAD STP_CAT(vload, VEC)
 #define VSTORE STP_CAT(vstore, VEC)
+#if ALIGNED // as in interpolate.cl
+#define LOAD(i, from) ((__global const VT *)(from))[i]
+#define STORE(value, i, to) (((__global VT *)(to))[i] = (value))
+#else
+#define LOAD VLOAD
+#define STORE VSTORE
+#endif
 #define TILE_N (VEC * VECS)
 
 #define H size.s0
@@ -175,10 +182,10 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                 for (int v = 0; v < VECS; v++) {
                     VT y = acc[m][v];
                     if (FLAGS & HAS_IDENTITY)
-                        y += VLOAD(v, add);
+                        y += LOAD(v, add);
                     if (FLAGS & RELU)
                         y = select(y, (VT)(0.0f), y < (VT)(0.0f));
-                    VSTORE(y, v, to);
+                    STORE(y, v, to);
                 }
             } else {
                 float partial[TILE_N];

@@ -56,9 +56,9 @@ static void pack_conv_weights(void *destination, const void *user)
 static void add_size(struct stp_step *step, const struct stp_conv_job *job, const struct stp_place *y)
 {
     const struct stp_window *w = &job->window;
-    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3], y->dims[2],          y->dims[3],
-                                 w->kernel[0],    w->kernel[1],    w->stride[0],        w->stride[1],
-                                 w->dilation[0],  w->dilation[1],  w->pad[0],           w->pad[1],
+    const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3],        y->dims[2],   y->dims[3],
+                                 w->kernel[0],    w->kernel[1],           w->stride[0], w->stride[1],
+                                 w->dilation[0],  w->dilation[1],         w->pad[0],    w->pad[1],
                                  job->x->dims[1], job->groups * job->ocg, job->groups,  job->flags};
     stp_step_ints(step, numbers, 16);
 }
@@ -68,22 +68,29 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t
     struct stp_conv_variant v;
     if (limits->is_cpu) {
         struct stp_tile tile = stp_worksize_conv_rows(limits, columns);
-        v = (struct stp_conv_variant){.kernel = "conv_rows", .columns = tile.vec * tile.vecs, .dimensions = 1,
-                             .global = {tile.groups, 1}, .local = {1, 1}};
-        snprintf(v.options, sizeof v.options, "-DTILE_M=%d -DVEC=%d -DVECS=%d -DBLOCK=%d", tile.rows, tile.vec,
-                 tile.vecs, tile.block);
+        v = (struct stp_conv_variant){.kernel = "conv_rows",
+                                      .columns = tile.vec * tile.vecs,
+                                      .dimensions = 1,
+                                      .global = {tile.groups, 1},
+                                      .local = {1, 1}};
+        snprintf(v.options, sizeof v.options, "-DALIGNED=%d -DTILE_M=%d -DVEC=%d -DVECS=%d -DBLOCK=%d",
+                 columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs, tile.block);
         return v;
     }
     struct stp_local_tile tile = stp_worksize_conv_tile(limits, columns);
     size_t side = (size_t)tile.side;
-    v = (struct stp_conv_variant){.kernel = "conv_tile", .columns = tile.side * tile.each, .dimensions = 2,
-                         .global = {tile.groups * side, side}, .local = {side, side}};
-    snprintf(v.options, sizeof v.options, "-DL=%d -DRM=%d -DRN=%d -DKC=%d", tile.side, tile.each, tile.each, tile.depth);
+    v = (struct stp_conv_variant){.kernel = "conv_tile",
+                                  .columns = tile.side * tile.each,
+                                  .dimensions = 2,
+                                  .global = {tile.groups * side, side},
+                                  .local = {side, side}};
+    snprintf(v.options, sizeof v.options, "-DL=%d -DRM=%d -DRN=%d -DKC=%d", tile.side, tile.each, tile.each,
+             tile.depth);
     return v;
 }
 
-void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_conv_variant *variant, int weights, int out,
-                          const struct stp_place *y)
+void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_conv_variant *variant,
+                  int weights, int out, const struct stp_place *y)
 {
     int zeros = stp_plan_zeros(plan, (size_t)(job->x->dims[1] * job->window.kernel[1]));
     struct stp_step *step = stp_plan_step(plan, job->node, variant->kernel, variant->options, variant->kernel);
@@ -121,9 +128,9 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
     const stp_tensor *w = stp_plan_tensor(plan, node->inputs[1]);
     const struct stp_value *bias = node->n_inputs > 2 ? node->inputs[2] : NULL;
     struct stp_conv_job job = {.node = node,
-                      .window = stp_conv_window(node, stp_plan_tensor(plan, node->inputs[0]), w),
-                      .x = stp_plan_place(plan, node->inputs[0]),
-                      .y = stp_plan_place(plan, tail->output)};
+                               .window = stp_conv_window(node, stp_plan_tensor(plan, node->inputs[0]), w),
+                               .x = stp_plan_place(plan, node->inputs[0]),
+                               .y = stp_plan_place(plan, tail->output)};
     job.groups = job.x->dims[1] / w->dims[1];
     job.icg = w->dims[1];
     job.ocg = w->dims[0] / job.groups;
