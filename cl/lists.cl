@@ -7,8 +7,12 @@
 // flags   : [sites] uchar, 1 where a site belongs to the list; counts: [pieces] i32
 // rows    : [≤ sites] i32; inverse: [sites] i32, −1 where a site is not listed; total: [1] i32
 // A list longer than `most` becomes the identity: total = sites, and rows and inverse are not written (lower.h: not read either).
-// Tunables: T mask type (float, int, long, uchar)
+// Tunables: T mask type (float, int, long, uchar); VEC {4, 8, 16}
 // Needs   : OpenCL C 1.2.  Numerics: none
+
+#define VLOAD STP_CAT(vload, VEC)
+#define VSTORE STP_CAT(vstore, VEC)
+#define INTS STP_CAT(int, VEC)
 
 // Share of piece `p`: [*first, *last)
 static void share_of(int sites, int pieces, int p, int *first, int *last)
@@ -56,8 +60,24 @@ __kernel void flag_need(__global const int *restrict of_inverse, __global const 
     const int of_listed = of_count[0] < of_sites;
     int first, last, count = 0;
     share_of(sites, pieces, p, &first, &last);
+    INTS counted = (INTS)(0);
     for (int s = first; s < last; s++) {
         const int x = s % w, y = s / w % h, n = s / w / h;
+        // Neighbouring sites side by side, where their windows stay on their lines: a site belongs to the list unless all are negative.
+        const int right = x + window.sb, left = right - (window.s5 - 1) * window.s9;
+        if (of_listed && window.s6 == 1 && window.s7 == 1 && s + VEC <= last && x + VEC <= w && left >= 0 && right + VEC <= ow) {
+            INTS both = (INTS)(-1);
+            for (int ky = 0; ky < window.s4; ky++) {
+                const int ty = y + window.sa - ky * window.s8;
+                for (int tx = right; tx >= left && ty >= 0 && ty < oh; tx -= window.s9)
+                    both &= VLOAD(0, of_inverse + (n * oh + ty) * ow + tx);
+            }
+            const INTS ones = ~both >> 31 & 1;
+            VSTORE(STP_CAT(convert_uchar, VEC)(ones), 0, flags + s);
+            counted += ones;
+            s += VEC - 1;
+            continue;
+        }
         uchar flag = 0;
         for (int ky = 0; ky < window.s4 && !flag; ky++) {
             const int ty = step_of(y + window.sa - ky * window.s8, window.s6, oh);
@@ -69,6 +89,10 @@ __kernel void flag_need(__global const int *restrict of_inverse, __global const 
         flags[s] = flag;
         count += flag;
     }
+    int lanes[VEC];
+    VSTORE(counted, 0, lanes);
+    for (int i = 0; i < VEC; i++)
+        count += lanes[i];
     counts[p] = count;
 }
 

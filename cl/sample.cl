@@ -2,7 +2,7 @@
 // sample: mask[n][y][x] = 1 on the grid or where the draw falls below sigmoid(logit); else 0 (SPEC.md, stipple.Sample).
 // NDRange : 1-D, strides over the N·H lines; a work-item computes a line
 // logits  : [N·H·W] f32; seeds: [1] or [N] i64; mask: [N·H·W] f32
-// Tunables: VEC {4, 8}
+// Tunables: VEC {4, 8, 16}
 // Needs   : OpenCL C 1.2.  Numerics: exact
 #define VT STP_CAT(float, VEC)
 #define UT STP_CAT(uint, VEC)

@@ -27,9 +27,13 @@ static struct stp_rows all_rows(struct stp_plan *plan, int64_t sites)
     return (struct stp_rows){.all = true, .rows = slot, .inverse = slot, .count = slot, .sites = sites, .list = -1};
 }
 
-static const char *mask_type(stp_dtype dtype)
+static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const char *kernel)
 {
-    return dtype == STP_F32 ? "-DT=float" : dtype == STP_I32 ? "-DT=int" : dtype == STP_I64 ? "-DT=long" : "-DT=uchar";
+    char options[32];
+    snprintf(options, sizeof options, "-DT=%s -DVEC=%d",
+             mask == STP_F32 ? "float" : mask == STP_I32 ? "int" : mask == STP_I64 ? "long" : "uchar",
+             stp_worksize_vector(&plan->device->limits));
+    return stp_plan_step(plan, NULL, "lists", options, kernel);
 }
 
 static void one_item_each(struct stp_step *step, int64_t pieces)
@@ -45,12 +49,12 @@ static void add_flags(struct stp_plan *plan, const struct stp_region *region, in
     struct stp_step *step;
     if (region->kind == STP_SITES_LIST) {
         const struct stp_place *mask = stp_plan_place(plan, plan->instance->graph->values[region->mask]);
-        step = stp_plan_step(plan, NULL, "lists", mask_type(mask->dtype), "flag_mask");
+        step = add_step(plan, mask->dtype, "flag_mask");
         stp_step_read(step, mask->slot);
         stp_step_int(step, stp_plan_i32(plan, NULL, mask->rows.sites));
     } else {
         struct stp_rows of = stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
-        step = stp_plan_step(plan, NULL, "lists", mask_type(STP_F32), "flag_need");
+        step = add_step(plan, STP_F32, "flag_need");
         stp_step_in_rows(step, &of);
     }
     stp_step_write(step, flags);
@@ -73,7 +77,7 @@ static void build_list(struct stp_plan *plan, const struct stp_region *region, c
     int flags = stp_plan_temp(plan, (size_t)rows->sites);
     int counts = stp_plan_temp(plan, (size_t)pieces * sizeof(int32_t));
     add_flags(plan, region, flags, counts, rows->sites, pieces);
-    struct stp_step *step = stp_plan_step(plan, NULL, "lists", mask_type(STP_F32), "write_list");
+    struct stp_step *step = add_step(plan, STP_F32, "write_list");
     stp_step_read(step, flags);
     stp_step_read(step, counts);
     stp_step_write(step, rows->rows);

@@ -2,6 +2,8 @@
 // Sample on the device (cl/sample.cl).
 #include "ops/sample.h"
 
+#include <stdio.h>
+
 #include "device/worksize.h"
 #include "sparse/lower_sparse.h"
 
@@ -12,9 +14,10 @@ stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
     const struct stp_place *mask = stp_plan_place(plan, node->outputs[0]);
     if (!mask->rows.sites)
         return STP_OK;
-    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    char options[16];
+    snprintf(options, sizeof options, "-DVEC=%d", stp_worksize_vector(&stp_plan_device(plan)->limits));
     int64_t lines = mask->dims[0] * mask->dims[2];
-    struct stp_step *step = stp_plan_step(plan, node, "sample", stp_worksize_vector(limits) >= 8 ? "-DVEC=8" : "-DVEC=4", "sample");
+    struct stp_step *step = stp_plan_step(plan, node, "sample", options, "sample");
     stp_step_read(step, logits->slot);
     stp_step_read(step, seed->slot);
     stp_step_int(step, stp_plan_i32(plan, node, seed->dims[0]));
