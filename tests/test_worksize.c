@@ -57,7 +57,7 @@ static void test_register_tile(void **state)
     (void)state;
     for (size_t d = 0; d < STP_LENGTH(devices); d++)
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            struct stp_tile tile = stp_worksize_conv_rows(&devices[d].limits, sizes[i]);
+            struct stp_tile tile = stp_worksize_conv_rows(&devices[d].limits, sizes[i], 64);
             int columns = tile.vec * tile.vecs;
             assert_true(tile.rows >= 1 && tile.vecs >= 1 && tile.groups >= 1 && tile.block >= 1 && tile.block <= 32);
             assert_true(tile.vec == 4 || tile.vec == 8 || tile.vec == 16);
@@ -78,7 +78,7 @@ static void test_winograd(void **state)
         assert_false(stp_worksize_winograd_wins(limits, 3, 64, 56 * 56, tiles_of_56));
         assert_false(stp_worksize_winograd_wins(limits, 64, 65, 56 * 56, tiles_of_56));
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            const struct stp_tile tile = stp_worksize_conv_rows(limits, 64);
+            const struct stp_tile tile = stp_worksize_conv_rows(limits, 64, 36 * 64);
             int64_t batch = stp_worksize_winograd_batch(&tile, 64, 64, sizes[i]);
             assert_true(batch >= 1 && batch <= sizes[i]);
             assert_true(batch == sizes[i] || batch % tile.rows == 0); // whole register tiles but for the last batch

@@ -53,7 +53,7 @@ int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
     return stp_max64(1, stp_min64(stp_div_up(sites, 64), most));
 }
 
-struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns)
+struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns, int64_t depth)
 {
     // The accumulators should fill the vector registers but for a weight and a broadcast: 32 registers of 16 floats, or 16 of 8 or 4.
     struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2};
@@ -65,7 +65,9 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
         tile.vecs /= 2;
     while (tile.vec > 4 && tile.vec / 2 >= columns)
         tile.vec /= 2;
-    tile.block = 4; // less reads weights more often, more pushes input rows out of the nearest caches
+    // Less reads weights more often, more pushes input rows out of the nearest caches. Cores with registers so wide have room in their
+    // second cache for more rows, where weights are too many for it.
+    tile.block = limits->vector_width >= 16 && columns * depth * 4 > 1 << 20 ? 16 : 4;
     tile.groups = limits->compute_units * (size_t)(limits->is_cpu ? 32 : GPU_GROUPS_PER_UNIT);
     return tile;
 }
@@ -73,7 +75,7 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
 bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels,
                                 int64_t sites, int64_t tiles)
 {
-    const struct stp_tile tile = stp_worksize_conv_rows(limits, out_channels);
+    const struct stp_tile tile = stp_worksize_conv_rows(limits, out_channels, 36 * in_channels);
     if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile.vec ||
         out_channels % (tile.vec * tile.vecs))
         return false;

@@ -30,8 +30,8 @@ struct stp_tile {
     int rows, vec, vecs, block;
     size_t groups;
 };
-// `columns`: output channels per group.
-struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns);
+// Per group: output channels, and products per output.
+struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns, int64_t depth);
 
 // Winograd's F(4×4, 3×3) in that register tile (cl/winograd.cl), instead of a convolution over rows: whether it is faster, and for how many
 // tiles of 4×4 outputs at a time. `sites` are the outputs, in `tiles` tiles.

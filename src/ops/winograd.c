@@ -82,7 +82,7 @@ bool stp_winograd_suits(struct stp_plan *plan, const struct stp_conv_job *job)
 void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job)
 {
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    const struct stp_tile tile = stp_worksize_conv_rows(limits, job->ocg);
+    const struct stp_tile tile = stp_worksize_conv_rows(limits, job->ocg, 36 * job->icg);
     const struct stp_value *w = job->node->inputs[1];
     const int64_t ic = job->icg, oc = job->ocg, tiles_y = tiles_along(job, 0), tiles_x = tiles_along(job, 1);
     const int64_t tiles = job->x->dims[0] * tiles_y * tiles_x;

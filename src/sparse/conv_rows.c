@@ -63,11 +63,11 @@ static void add_size(struct stp_step *step, const struct stp_conv_job *job, cons
     stp_step_ints(step, numbers, 16);
 }
 
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t columns)
+struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t columns, int64_t depth)
 {
     struct stp_conv_variant v;
     if (limits->is_cpu) {
-        struct stp_tile tile = stp_worksize_conv_rows(limits, columns);
+        struct stp_tile tile = stp_worksize_conv_rows(limits, columns, depth);
         v = (struct stp_conv_variant){.kernel = "conv_rows",
                                       .columns = tile.vec * tile.vecs,
                                       .dimensions = 1,
@@ -158,7 +158,7 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         stp_winograd_add(plan, &job);
         return STP_OK;
     }
-    struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, job.ocg);
+    struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, job.ocg, w->dims[2] * w->dims[3] * job.icg);
     stp_conv_add(plan, &job, &variant, pack(plan, &job, variant.columns), job.y->slot, job.y);
     return STP_OK;
 }

@@ -35,7 +35,7 @@ struct stp_conv_variant {
     size_t global[2], local[2];
 };
 
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t columns);
+struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t columns, int64_t depth);
 
 // The step itself: from job->x's rows to y's in the slot `out`, with `weights` packed for the variant.
 void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_conv_variant *variant, int weights,

@@ -68,7 +68,7 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     char options[160];
     snprintf(options, sizeof options,
              "-DBOX_H=%lld -DBOX_W=%lld -DALIGNED=%d -DVEC=%d -DWIDE=%d -DCOLUMNS=%d -DPANELS=%d",
-             (long long)box.height, (long long)box.width, y->dims[1] % vector == 0, vector, vector == 8 ? 8 : 4,
+             (long long)box.height, (long long)box.width, y->dims[1] % vector == 0, vector, y->dims[1] >= 8 * vector ? 8 : 4,
              passing.tile.width, passing.tile.panels);
 
     struct stp_step *step = stp_plan_step(plan, node, "interpolate", options, "interpolate");

@@ -116,7 +116,7 @@ static struct stp_projection project(struct stp_plan *plan, const struct stp_con
     const struct stp_projection *known;
     while ((known = stp_plan_projection(plan, job->node)) && !known->columns) {
         struct projected all = find_projected(plan, job->node->inputs[0]);
-        struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, all.columns);
+        struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, all.columns, all.channels);
         struct stp_conv_job pointwise = *job;
         pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
         pointwise.ocg = all.columns;
