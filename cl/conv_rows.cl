@@ -46,6 +46,57 @@
 #define IDENTITY_ROWS 8 // the identity has the output's rows; otherwise all sites
 #define RELU 16
 
+// What windows are read from.
+struct source {
+    __global const float *in, *zeros;
+    __global const int *inverse;
+    int listed;          // whether `inverse` tells a site's row; otherwise they are the same
+    int run;             // taps that lie one behind the other in memory, in a window that does not leave its lines: a segment
+    int offsets[CACHED]; // from a window's first site to the first of each such segment
+};
+
+// Finds where the segments of the windows of TILE_M sites, in ascending order, start: from the segment `first` on, as many as there is room
+// for. from[s · TILE_M + m]: in the input, or `zeros`. Returns the number of taps in a segment.
+static int find_segments(const struct source *source, const int *sites, int first, __global const float **from, int16 size)
+{
+    int top[TILE_M], left[TILE_M], corner[TILE_M], run = source->run, line = 0, image = 0, next = 0;
+    for (int m = 0; m < TILE_M; m++) {
+        if (sites[m] >= next) { // divisions are dear
+            line = sites[m] / OW;
+            image = line / OH;
+            next = (line + 1) * OW;
+        }
+        top[m] = (line - image * OH) * STRIDE_Y - PAD_Y;
+        left[m] = (sites[m] - line * OW) * STRIDE_X - PAD_X;
+        corner[m] = (image * H + top[m]) * W + left[m];
+        if (source->run > 1 && (left[m] < 0 || left[m] + KW > W))
+            run = 1;
+    }
+    const int count = min(CACHED, KH * KW / run - first), straight = run == source->run && first == 0;
+    for (int m = 0; m < TILE_M; m++) {
+        const int inside = top[m] >= 0 && top[m] + (KH - 1) * DILATION_Y < H && left[m] >= 0 && left[m] + (KW - 1) * DILATION_X < W;
+        int ky = first * run / KW, kx = first * run % KW;
+        for (int s = 0; s < count; s++) {
+            int row;
+            if (inside && straight) {
+                row = corner[m] + source->offsets[s];
+            } else {
+                const int y = top[m] + ky * DILATION_Y, x = left[m] + kx * DILATION_X;
+                row = y >= 0 && y < H && x >= 0 && x < W ? corner[m] + ky * DILATION_Y * W + kx * DILATION_X : -1;
+                kx += run;
+                if (kx >= KW) {
+                    kx = 0;
+                    ky++;
+                }
+            }
+            if (source->listed && row >= 0)
+                row = source->inverse[row];
+            from[s * TILE_M + m] = row < 0 ? source->zeros : source->in + (size_t)row * IC;
+        }
+    }
+    return run;
+}
+
 __kernel void conv_rows(__global const float *restrict in, __global const int *restrict in_inverse,
                         __global const int *restrict in_count, int in_sites, __global const float *restrict w,
                         __global const float *restrict bias, __global const float *identity,
@@ -58,12 +109,15 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int icg = IC / GROUPS, ocg = OC / GROUPS;
     const int group_panels = (ocg + TILE_N - 1) / TILE_N, panels = GROUPS * group_panels;
     const int taps = KH * KW;
-    // Where all sites of the input are there, the taps of a window's row lie one behind the other: one segment.
-    const int can_run = !in_listed && DILATION_X == 1 && GROUPS == 1 && !(FLAGS & SAME_ROWS) ? KW : 1;
     const int row_tiles = (rows + TILE_M - 1) / TILE_M;
     const int2 share = stp_share(row_tiles * panels);
 
-    // Of the block's row tiles, once known: their rows' sites, and where each segment of a row's window starts in the input, or `zeros`.
+    struct source source = {.in = in, .zeros = zeros, .inverse = in_inverse, .listed = in_listed && !(FLAGS & SAME_ROWS)};
+    source.run = !in_listed && DILATION_X == 1 && GROUPS == 1 && !(FLAGS & SAME_ROWS) ? KW : 1;
+    for (int s = 0; s < CACHED; s++)
+        source.offsets[s] = s * source.run / KW * DILATION_Y * W + s * source.run % KW * DILATION_X;
+
+    // Of the block's row tiles, once known: their rows' sites, and the segments that they read.
     int sites[BLOCK][TILE_M], runs[BLOCK]; // runs: taps per segment
     __global const float *starts[BLOCK][CACHED * TILE_M];
     uint known = 0; // bit per row tile
@@ -111,43 +165,19 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
         }
 
         if (fresh) {
-            runs[r] = can_run;
+            int reading[TILE_M]; // the sites that windows lie at, or rows as if they were sites
             for (int m = 0; m < TILE_M; m++) {
                 const int row = min(row0 + m, rows - 1);
                 site[m] = out_listed ? out_rows[row] : row;
-                const int left = can_run > 1 ? site[m] % OW * STRIDE_X - PAD_X : 0;
-                if (left < 0 || left + KW > W)
-                    runs[r] = 1;
+                reading[m] = (FLAGS & SAME_ROWS) ? row : site[m];
             }
+            runs[r] = find_segments(&source, reading, 0, from, size);
         }
         const int run = runs[r], segments = taps / run, depth = run * icg;
         for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {
             const int count = min(CACHED, segments - segment0);
-            if (fresh || segments > CACHED)
-                for (int m = 0; m < TILE_M; m++) {
-                    if (FLAGS & SAME_ROWS) {
-                        from[m] = in + (size_t)min(row0 + m, rows - 1) * IC;
-                        continue;
-                    }
-                    const int line = site[m] / OW, image = line / OH;
-                    const int top = (line - image * OH) * STRIDE_Y - PAD_Y, left = (site[m] - line * OW) * STRIDE_X - PAD_X;
-                    int ky = segment0 * run / KW, kx = segment0 * run % KW;
-                    for (int s = 0; s < count; s++) {
-                        const int y = top + ky * DILATION_Y, x = left + kx * DILATION_X;
-                        int row = -1;
-                        if (y >= 0 && y < H && x >= 0 && x < W) {
-                            row = (image * H + y) * W + x;
-                            if (in_listed)
-                                row = in_inverse[row];
-                        }
-                        from[s * TILE_M + m] = row < 0 ? zeros : in + (size_t)row * IC;
-                        kx += run;
-                        if (kx >= KW) {
-                            kx = 0;
-                            ky++;
-                        }
-                    }
-                }
+            if (segments > CACHED && (segment0 || !fresh))
+                find_segments(&source, site, segment0, from, size);
             for (int s = 0; s < count; s++) {
                 __global const float *x[TILE_M];
 #pragma unroll
