@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // conv_rows: out[r][oc] = relu?(bias[oc] + Σ in[row(site(r), tap)][ic] · w[tap][ic][oc] + identity?), for the output's rows only.
 // NDRange : (groups), local (1); each group takes a contiguous share of the ceil(rows / TILE_M) · panels tiles, in the order
-//           (block of BLOCK row tiles, panel, row tile): a panel's weights stay in cache for the row tiles of a block
+//           (block of up to BLOCK row tiles, panel, row tile): a panel's weights stay in cache for the row tiles of a block
 // in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` ([KW · IC]; fma(0, w, acc): SPEC.md)
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, and perhaps its very memory, or of all sites
@@ -109,7 +109,8 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int icg = IC / GROUPS, ocg = OC / GROUPS;
     const int group_panels = (ocg + TILE_N - 1) / TILE_N, panels = GROUPS * group_panels;
     const int taps = KH * KW;
-    const int row_tiles = (rows + TILE_M - 1) / TILE_M;
+    const int row_tiles = (rows + TILE_M - 1) / TILE_M, blocks = (row_tiles + BLOCK - 1) / BLOCK;
+    const int full = (row_tiles + blocks - 1) / max(blocks, 1); // row tiles of a block but the last, which is hardly smaller
     const int2 share = stp_share(row_tiles * panels);
 
     struct source source = {.in = in, .zeros = zeros, .inverse = in_inverse, .listed = in_listed && !(FLAGS & SAME_ROWS)};
@@ -122,16 +123,16 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     __global const float *starts[BLOCK][CACHED * TILE_M];
     uint known = 0; // bit per row tile
 
-    int block = share.x / (BLOCK * panels) * BLOCK; // its first row tile
-    int in_block = min(BLOCK, row_tiles - block);
+    int block = share.x / max(full * panels, 1) * full; // its first row tile
+    int in_block = min(full, row_tiles - block);
     int panel = (share.x - block * panels) / max(in_block, 1), r = share.x - block * panels - panel * in_block;
     for (int tile = share.x; tile < share.y; tile++, r++) {
         if (r == in_block) {
             r = 0;
             if (++panel == panels) {
                 panel = 0;
-                block += BLOCK;
-                in_block = min(BLOCK, row_tiles - block);
+                block += full;
+                in_block = min(full, row_tiles - block);
                 known = 0;
             }
         }
