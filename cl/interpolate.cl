@@ -5,6 +5,7 @@
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; weights: [BOX_H][BOX_W] f32, 0: no tap
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
 // project : [PANELS][C][COLUMNS] f32, padded with zeros; part: [columns][out's sites] f32
+// planes  : with PLANES, `out` once more as N×C×H×W f32; out has all sites then, and N is 1 or VEC divides H·W
 // size    : H, W, C, mask sites, flags, dy and dx of the box's first tap, columns
 // Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); ALIGNED 1 where C % VEC == 0; VEC {4, 8, 16};
 //           WIDE {4, 8}; COLUMNS projected at a time, 0: no projection; PANELS
@@ -41,6 +42,7 @@ STP_DEFINE_DIV(VEC)
 #define HAS_IDENTITY 2
 #define IDENTITY_ROWS 4 // the identity has the output's rows; otherwise all sites
 #define RELU 8
+#define PLANES 16 // needs COLUMNS
 
 #define BOX (BOX_H * BOX_W)
 
@@ -183,9 +185,26 @@ static void turn(__global const float *from, int rows, int channels, VT *to)
         to[i] = x[i];
 }
 
-// Projects `rows` ≤ VEC rows; `stride` from column to column. Meanwhile the cache is asked for `next`, VEC · channels floats.
+// As in layout.cl: past the cache where a vector is a line of it.
+#if __has_builtin(__builtin_nontemporal_store) && VEC == 16
+#define STREAM(value, to) __builtin_nontemporal_store(value, (__global VT *)(to))
+#else
+#define STREAM(value, to) VSTORE(value, 0, to)
+#endif
+
+// A lane per row.
+static void store_lanes(VT value, int rows, __global float *to)
+{
+    float lanes[VEC];
+    VSTORE(value, 0, lanes);
+    for (int m = 0; m < rows; m++)
+        to[m] = lanes[m];
+}
+
+// Projects `rows` ≤ VEC rows; `stride` from column to column. They go to `planes` too, unless it is NULL, `plane` from channel to channel.
+// Meanwhile the cache is asked for `next`, VEC · channels floats.
 static void project_rows(__global const float *from, int rows, int channels, __global const float *w, __global float *part,
-                         int stride, int columns, __global const float *next)
+                         int stride, int columns, __global float *planes, int plane, __global const float *next)
 {
     VT sums[PANELS * COLUMNS];
     for (int n = 0; n < PANELS * COLUMNS; n++)
@@ -201,6 +220,15 @@ static void project_rows(__global const float *from, int rows, int channels, __g
             for (int m = 0; m < VEC; m++)
                 lanes[m] = from[(size_t)min(m, rows - 1) * channels + c0 + c];
             turned[c] = VLOAD(0, lanes);
+        }
+        for (c = 0; planes && c < depth; c++) {
+            __global float *to = planes + (size_t)(c0 + c) * plane;
+            if (rows < VEC)
+                store_lanes(turned[c], rows, to);
+            else if (plane % VEC == 0)
+                STREAM(turned[c], to);
+            else
+                VSTORE(turned[c], 0, to);
         }
         for (int p = 0; p < PANELS; p++) {
             VT acc[COLUMNS];
@@ -222,14 +250,10 @@ static void project_rows(__global const float *from, int rows, int channels, __g
     }
     for (int n = 0; n < columns; n++) {
         __global float *to = part + (size_t)n * stride;
-        if (rows == VEC) {
+        if (rows == VEC)
             VSTORE(sums[n], 0, to);
-            continue;
-        }
-        float lanes[VEC];
-        VSTORE(sums[n], 0, lanes);
-        for (int m = 0; m < rows; m++)
-            to[m] = lanes[m];
+        else
+            store_lanes(sums[n], rows, to);
     }
 }
 #define TILE VEC
@@ -241,7 +265,7 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
                           __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
                           __global const float *restrict weights, float epsilon, __global const float *restrict bias,
                           __global const float *identity, __global const float *restrict project, __global float *out,
-                          __global float *restrict part, __global const int *restrict out_rows,
+                          __global float *restrict part, __global float *restrict planes, __global const int *restrict out_rows,
                           __global const int *restrict out_count, int out_sites, int8 size)
 {
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;
@@ -291,9 +315,12 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
         }
 #if COLUMNS
         const int ready = (r - share.x) % TILE + 1;
-        if (ready == TILE || r == share.y - 1)
-            project_rows(to - (size_t)(ready - 1) * channels, ready, channels, project, part + r + 1 - ready, out_sites, size.s7,
-                         r + TILE < share.y ? add + channels : add);
+        if (ready == TILE || r == share.y - 1) {
+            const int first = r + 1 - ready, image = first / (h * w);
+            __global float *corner = planes + (size_t)image * (channels - 1) * h * w + first; // first pixel of the tile in the first plane
+            project_rows(to - (size_t)(ready - 1) * channels, ready, channels, project, part + first, out_sites, size.s7,
+                         (flags & PLANES) ? corner : 0, h * w, r + TILE < share.y ? add + channels : add);
+        }
 #endif
     }
 }

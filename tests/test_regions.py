@@ -291,12 +291,38 @@ def masks_in_passing(seed):
     return g.output(*outputs)
 
 
+def outputs_in_passing(seed, **size):
+    """Interpolations that mask convolutions read and that are outputs."""
+    g = Graph(seed, **size)
+    m = g.sample(g.x, 6, -0.5)
+    outputs = []
+    for channels in (64, 21, 70):
+        y = g.op("Relu", g.interpolate(g.conv(g.x, 6, channels), m))
+        outputs += [y, g.conv(y, channels, 1, 3)]
+    return g.output(*outputs)
+
+
 @case
-def outputs_of_eights(seed):
-    """Outputs whose sites and channels are multiples of eight, and not."""
-    g = Graph(seed, n=2, h=12, w=14)
+def outputs_in_passing_odd(seed):
+    return outputs_in_passing(seed, n=1, h=11, w=13)
+
+
+@case
+def outputs_in_passing_odd_two(seed):
+    return outputs_in_passing(seed, n=2, h=11, w=13)
+
+
+@case
+def outputs_in_passing_lines(seed):
+    return outputs_in_passing(seed, n=2, h=12, w=12)
+
+
+@case
+def outputs_of_lines(seed):
+    """Outputs whose sites and channels are multiples of a cache line's words, and not."""
+    g = Graph(seed, n=2, h=12, w=16)
     a = g.conv(g.x, 6, 21)
-    return g.output(a, g.conv(g.x, 6, 8), g.conv(g.op("MaxPool", a, kernel_shape=[2, 2], strides=[2, 1]), 21, 16))
+    return g.output(a, g.conv(g.x, 6, 16), g.conv(g.op("MaxPool", a, kernel_shape=[2, 2], strides=[2, 1]), 21, 24))
 
 
 @case
@@ -350,7 +376,7 @@ def random_graph(seed):
 
 
 FEW = ["bottleneck", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate", "boxes_of_taps",
-       "masks_in_passing", "reordered_arithmetic_small"]
+       "masks_in_passing", "outputs_in_passing_odd", "outputs_in_passing_lines", "reordered_arithmetic_small"]
 REPORTS = ["Oclgrind -", "OCLGRIND", "Data race", "Invalid "]  # how Oclgrind's messages begin
 
 

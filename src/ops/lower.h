@@ -54,6 +54,9 @@ const stp_tensor *stp_plan_tensor(struct stp_plan *plan, const struct stp_value 
 const struct stp_place *stp_plan_place(struct stp_plan *plan, const struct stp_value *value);
 // `value` is another name for the bytes of `of` (Identity, a Reshape that moves nothing).
 void stp_plan_alias(struct stp_plan *plan, const struct stp_value *value, const struct stp_value *of);
+// A slot in ONNX's order for the step that computes `value` (float32, all rows) to write as well; -1 unless it is an output of the graph
+// that lies in another order on the device, which a step of its own would move.
+int stp_plan_output_in_passing(struct stp_plan *plan, const struct stp_value *value);
 // Scratch; lives as long as steps name it.
 int stp_plan_temp(struct stp_plan *plan, size_t bytes);
 // A constant of the session, made once per (key, variant) and kept over replanning: pack(destination, user) fills `bytes`.

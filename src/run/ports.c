@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "device/worksize.h"
+#include "graph/infer.h"
 #include "graph/op.h"
 #include "ops/registry.h"
 #include "run/plan.h"
@@ -43,7 +44,7 @@ void stp_plan_inputs(struct stp_plan *plan)
         *port = (struct stp_port){.value = value, .slot = -1};
         if (!value->readers && !value->is_output)
             continue;
-        port->bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype);
+        port->bytes = stp_tensor_bytes(t);
         port->slot = stp_plan_place(plan, value)->slot;
         if (needs_transpose(t)) {
             int staging = stp_plan_temp(plan, port->bytes);
@@ -68,19 +69,38 @@ static void keep_output(struct stp_plan *plan, int slot)
         plan->slots[slot].first = plan->n_steps;
 }
 
+static void set_output(struct stp_plan *plan, int index, int slot, size_t bytes)
+{
+    bool mapped = plan->device->info.unified_memory && bytes && !plan->slots[slot].memory;
+    plan->outputs[index] = (struct stp_port){plan->instance->graph->outputs[index], slot, bytes, mapped};
+}
+
 static void add_output(struct stp_plan *plan, int index)
 {
     const struct stp_value *value = plan->instance->graph->outputs[index];
     const stp_tensor *t = stp_plan_tensor(plan, value);
-    struct stp_port *port = &plan->outputs[index];
-    *port = (struct stp_port){.value = value, .slot = stp_plan_place(plan, value)->slot};
-    port->bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype);
+    int slot = stp_plan_place(plan, value)->slot;
+    size_t bytes = stp_tensor_bytes(t);
     if (needs_transpose(t)) {
-        int row_major = stp_plan_temp(plan, port->bytes);
-        add_transpose(plan, t, row_major, port->slot, false);
-        port->slot = row_major;
+        int row_major = stp_plan_temp(plan, bytes);
+        add_transpose(plan, t, row_major, slot, false);
+        slot = row_major;
     }
-    port->mapped = plan->device->info.unified_memory && port->bytes && !plan->slots[port->slot].memory;
+    set_output(plan, index, slot, bytes);
+}
+
+int stp_plan_output_in_passing(struct stp_plan *plan, const struct stp_value *value)
+{
+    const struct stp_graph *graph = plan->instance->graph;
+    const stp_tensor *t = stp_plan_tensor(plan, value);
+    for (int i = 0; i < graph->n_outputs; i++) {
+        if (graph->outputs[i] != value || plan->outputs[i].value || t->dtype != STP_F32 || !needs_transpose(t))
+            continue;
+        int slot = stp_plan_temp(plan, stp_tensor_bytes(t));
+        set_output(plan, i, slot, stp_tensor_bytes(t));
+        return slot;
+    }
+    return -1;
 }
 
 void stp_plan_outputs(struct stp_plan *plan, const struct stp_value *value)
@@ -98,9 +118,7 @@ static void add_mask(struct stp_plan *plan, const struct stp_value *value)
             return;
     const stp_tensor *t = stp_plan_tensor(plan, value);
     plan->masks[plan->n_masks++] =
-        (struct stp_port){.value = value,
-                          .slot = stp_plan_place(plan, value)->slot,
-                          .bytes = (size_t)stp_tensor_elements(t) * stp_dtype_size(t->dtype)};
+        (struct stp_port){.value = value, .slot = stp_plan_place(plan, value)->slot, .bytes = stp_tensor_bytes(t)};
 }
 
 // Sample's outputs, graph inputs that are masks, and what lists and interpolations rest on stay until they can be asked for.

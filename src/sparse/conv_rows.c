@@ -158,7 +158,8 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         stp_winograd_add(plan, &job);
         return STP_OK;
     }
-    struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, job.ocg, w->dims[2] * w->dims[3] * job.icg);
+    struct stp_conv_variant variant =
+        stp_conv_choose(&stp_plan_device(plan)->limits, job.ocg, w->dims[2] * w->dims[3] * job.icg);
     stp_conv_add(plan, &job, &variant, pack(plan, &job, variant.columns), job.y->slot, job.y);
     return STP_OK;
 }

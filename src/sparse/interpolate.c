@@ -8,7 +8,7 @@
 #include "sparse/lower_sparse.h"
 
 // Bits of the kernel's flags
-enum { HAS_BIAS = 1, HAS_IDENTITY = 2, IDENTITY_ROWS = 4, RELU = 8 };
+enum { HAS_BIAS = 1, HAS_IDENTITY = 2, IDENTITY_ROWS = 4, RELU = 8, PLANES = 16 };
 
 // The smallest box that holds all taps whose weight is not 0: one that is 0 is not read (stp_graph_drop_taps() leaves those).
 struct box {
@@ -65,11 +65,16 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     int weights = stp_plan_constant(plan, weight, 1, (size_t)(box.height * box.width) * sizeof(float), pack_box, &box);
     int vector = stp_worksize_vector(&stp_plan_device(plan)->limits);
     struct stp_passing passing = stp_project_in_passing(plan, tail->output);
+    int planes = -1;
+    if (passing.tile.width && y->rows.all && (y->dims[0] == 1 || y->dims[2] * y->dims[3] % vector == 0))
+        planes = stp_plan_output_in_passing(plan, tail->output);
+    if (planes >= 0)
+        flags |= PLANES;
     char options[160];
     snprintf(options, sizeof options,
              "-DBOX_H=%lld -DBOX_W=%lld -DALIGNED=%d -DVEC=%d -DWIDE=%d -DCOLUMNS=%d -DPANELS=%d",
-             (long long)box.height, (long long)box.width, y->dims[1] % vector == 0, vector, y->dims[1] >= 8 * vector ? 8 : 4,
-             passing.tile.width, passing.tile.panels);
+             (long long)box.height, (long long)box.width, y->dims[1] % vector == 0, vector,
+             y->dims[1] >= 8 * vector ? 8 : 4, passing.tile.width, passing.tile.panels);
 
     struct stp_step *step = stp_plan_step(plan, node, "interpolate", options, "interpolate");
     stp_step_read(step, x->slot);
@@ -82,6 +87,7 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     stp_step_read(step, passing.weights);
     stp_step_write(step, y->slot);
     stp_step_write(step, passing.slot);
+    stp_step_write(step, planes >= 0 ? planes : stp_plan_temp(plan, 1));
     stp_step_out_rows(step, &y->rows);
     if (flags & IDENTITY_ROWS)
         stp_step_in_place(step, y->slot, identity);

@@ -31,7 +31,10 @@ static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const ch
 {
     char options[32];
     snprintf(options, sizeof options, "-DT=%s -DVEC=%d",
-             mask == STP_F32 ? "float" : mask == STP_I32 ? "int" : mask == STP_I64 ? "long" : "uchar",
+             mask == STP_F32   ? "float"
+             : mask == STP_I32 ? "int"
+             : mask == STP_I64 ? "long"
+                               : "uchar",
              stp_worksize_vector(&plan->device->limits));
     return stp_plan_step(plan, NULL, "lists", options, kernel);
 }
@@ -63,9 +66,9 @@ static void add_flags(struct stp_plan *plan, const struct stp_region *region, in
     stp_step_int(step, stp_plan_i32(plan, NULL, pieces));
     if (region->kind == STP_SITES_NEED) {
         const struct stp_window *w = &region->window;
-        const int64_t numbers[16] = {region->h,      region->w,      region->of_h,     region->of_w,
-                                     w->kernel[0],   w->kernel[1],   w->stride[0],     w->stride[1],
-                                     w->dilation[0], w->dilation[1], w->pad[0],        w->pad[1]};
+        const int64_t numbers[16] = {region->h,      region->w,      region->of_h, region->of_w,
+                                     w->kernel[0],   w->kernel[1],   w->stride[0], w->stride[1],
+                                     w->dilation[0], w->dilation[1], w->pad[0],    w->pad[1]};
         stp_step_ints(step, numbers, 16);
     }
     one_item_each(step, pieces);

@@ -10,7 +10,8 @@
 stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
 {
     const struct stp_sample_params *params = node->params;
-    const struct stp_place *logits = stp_plan_place(plan, node->inputs[0]), *seed = stp_plan_place(plan, node->inputs[1]);
+    const struct stp_place *logits = stp_plan_place(plan, node->inputs[0]),
+                           *seed = stp_plan_place(plan, node->inputs[1]);
     const struct stp_place *mask = stp_plan_place(plan, node->outputs[0]);
     if (!mask->rows.sites)
         return STP_OK;
