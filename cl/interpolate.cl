@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // interpolate: out[r] = tail(x[site] where the mask is 1, else Σ w·x[sampled neighbour] / (Σ w + epsilon)), SPEC.md.
 // With COLUMNS, part[p][r] = Σ out[r][c] · project[c][p] too: the first half of the mask convolutions that read `out`, while it is warm.
+// project: that half alone.
 // NDRange : 1-D, each work-item takes a share of the output's rows
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; weights: [BOX_H][BOX_W] f32, 0: no tap
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
@@ -324,3 +325,16 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
 #endif
     }
 }
+
+#if COLUMNS
+// The projection alone, of rows that another kernel computed: x [rows][C], the rest as above.
+__kernel void project(__global const float *restrict x, __global const float *restrict weights, __global float *restrict part,
+                      __global const int *restrict rows, __global const int *restrict count, int sites, int channels, int columns)
+{
+    const int2 share = stp_share((count[0] + TILE - 1) / TILE) * TILE;
+    for (int r = share.x; r < share.y && r < count[0]; r += TILE) {
+        __global const float *from = x + (size_t)r * channels;
+        project_rows(from, min(TILE, count[0] - r), channels, weights, part + r, sites, columns, 0, 0, from + TILE * channels);
+    }
+}
+#endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // mask_conv: out[r][oc] = (Σ over taps, in raster order, of part[site(r) + tap][oc][tap]) + bias[oc], the second half of a mask
-// convolution (SPEC.md, Order); the first is a pointwise conv_rows with one column per (oc, tap). A tap outside the image adds +0.
+// convolution (SPEC.md, Order); the first is a pointwise one with a column per (oc, tap): project, conv_rows. A tap outside the image adds +0.
 // NDRange : 1-D, each work-item takes a share of the output's rows
 // part    : [rows or sites] and [columns] f32, `row_step` and `column_step` apart, this convolution's from column `first` on
 // bias    : [OC] f32; out: [rows][OC] f32

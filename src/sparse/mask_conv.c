@@ -110,12 +110,34 @@ static int place_projection(struct stp_plan *plan, const struct projected *all, 
     return slot;
 }
 
+static void add_project(struct stp_plan *plan, const struct stp_conv_job *job, const struct projected *all,
+                        struct stp_projection_tile tile)
+{
+    int vector = stp_worksize_vector(&stp_plan_device(plan)->limits);
+    char options[96];
+    snprintf(options, sizeof options, "-DBOX_H=1 -DBOX_W=1 -DALIGNED=%d -DVEC=%d -DWIDE=4 -DCOLUMNS=%d -DPANELS=%d",
+             all->channels % vector == 0, vector, tile.width, tile.panels);
+    struct stp_step *step = stp_plan_step(plan, job->node, "interpolate", options, "project");
+    stp_step_read(step, job->x->slot);
+    stp_step_read(step, packed(plan, all, tile.width));
+    stp_step_write(step, place_projection(plan, all, job->x, true));
+    stp_step_out_rows(step, &job->x->rows);
+    stp_step_int(step, stp_plan_i32(plan, job->node, all->channels));
+    stp_step_int(step, (int32_t)all->columns);
+    stp_step_stride(step, job->x->rows.sites);
+}
+
 // The node's projection, made here when the first of its readers is lowered, unless whoever computed x made it in passing.
 static struct stp_projection project(struct stp_plan *plan, const struct stp_conv_job *job)
 {
     const struct stp_projection *known;
     while ((known = stp_plan_projection(plan, job->node)) && !known->columns) {
         struct projected all = find_projected(plan, job->node->inputs[0]);
+        struct stp_projection_tile tile = stp_worksize_projection(&stp_plan_device(plan)->limits, all.columns);
+        if (tile.width) {
+            add_project(plan, job, &all, tile);
+            continue;
+        }
         struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, all.columns, all.channels);
         struct stp_conv_job pointwise = *job;
         pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
