@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a convolution or an interpolation computes on its result before storing it, in the file's order, each rounded:
-// + bias, + identity, Relu. The nodes it stands for run with it; the reference runs them one by one and gets the same bits.
+// + bias, + identity, Relu or Sample. The nodes it stands for run with it; the reference runs them one by one and gets the same bits.
 #ifndef STP_OPS_TAIL_H
 #define STP_OPS_TAIL_H
 
@@ -13,6 +13,7 @@ struct stp_tail {
     const struct stp_value *bias;     // constant, one number per channel, or NULL
     const struct stp_value *identity; // of the output's shape, or NULL
     bool relu;
+    const struct stp_node *sample;    // of a mask convolution, or NULL
     int last;                         // position of the last node: where the whole is computed
     bool swallowed;                   // this node runs as part of another's tail …
     int anchor;                       // … of the one at this position

@@ -53,6 +53,8 @@ static void find_tail(struct stp_plan *plan, const int *reader, int anchor)
             return;
         if (next->op == &stp_op_Relu) {
             tail->relu = true;
+        } else if (next->op == &stp_op_Sample && node->is_mask_conv && next->inputs[0] == v && shape->dims[1] == 1) {
+            tail->sample = next;
         } else if (next->op == &stp_op_Add && !tail->identity) {
             const struct stp_value *other = next->inputs[next->inputs[0] == v];
             if (other == v || !stp_tensor_same_shape(shape, &instance->tensors[next->outputs[0]->id]))
@@ -70,7 +72,7 @@ static void find_tail(struct stp_plan *plan, const int *reader, int anchor)
         plan->tails[position].anchor = anchor;
         tail->output = next->outputs[0];
         tail->last = position;
-        if (tail->relu)
+        if (tail->relu || tail->sample)
             return;
     }
 }
@@ -93,6 +95,6 @@ void stp_plan_find_tails(struct stp_plan *plan)
         if (graph->nodes[n]->op == &stp_op_Interpolate)
             find_tail(plan, reader, n);
     for (int n = 0; n < graph->n_nodes; n++)
-        if (graph->nodes[n]->op == &stp_op_Conv && !graph->nodes[n]->is_mask_conv)
+        if (graph->nodes[n]->op == &stp_op_Conv)
             find_tail(plan, reader, n);
 }

@@ -14,7 +14,8 @@ enum {
     STP_CONV_HAS_BIAS = 2,
     STP_CONV_HAS_IDENTITY = 4,
     STP_CONV_IDENTITY_ROWS = 8,
-    STP_CONV_RELU = 16
+    STP_CONV_RELU = 16,
+    STP_CONV_SAMPLE = 32 // mask convolutions only
 };
 
 struct stp_conv_job {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mask convolutions on the device: a projection of x to (output channel, tap) columns, shared by all that read x,
-// then each one's sum over its taps (cl/mask_conv.cl).
+// then each one's sum over its taps (cl/masks.cl).
 #include <stdio.h>
 
+#include "ops/sample.h"
+#include "ops/tail.h"
 #include "sparse/conv_rows.h"
 #include "sparse/lower_sparse.h"
 
@@ -167,23 +169,32 @@ struct stp_passing stp_project_in_passing(struct stp_plan *plan, const struct st
 void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
 {
     struct stp_projection part = project(plan, job);
+    const struct stp_node *sample = stp_plan_tail(plan, job->node)->sample;
+    const struct stp_sample_params *params = sample ? sample->params : NULL;
+    const struct stp_place *seed = sample ? stp_plan_place(plan, sample->inputs[1]) : NULL;
     char options[32];
     snprintf(options, sizeof options, "-DVEC=%d", stp_worksize_vector(&stp_plan_device(plan)->limits));
-    struct stp_step *step = stp_plan_step(plan, job->node, "mask_conv", options, "mask_conv");
+    struct stp_step *step = stp_plan_step(plan, job->node, "masks", options, "mask_conv");
     stp_step_read(step, part.slot);
     stp_step_in_rows(step, &job->x->rows);
     stp_step_read(step, job->bias);
+    stp_step_read(step, job->identity);
+    stp_step_read(step, seed ? seed->slot : stp_plan_zeros(plan, 1));
+    stp_step_int(step, seed ? stp_plan_i32(plan, sample, seed->dims[0]) : 0);
     stp_step_write(step, job->y->slot);
     stp_step_out_rows(step, &job->y->rows);
-    const struct stp_window *w = &job->window;
     stp_step_int(step, stp_plan_i32(plan, job->node, part.column_step));
+    stp_step_int(step, params ? params->stochastic : 0);
+    stp_step_uint(step, params ? (uint32_t)params->stream : 0);
+    stp_step_int(step, params ? (int32_t)params->grid : 0);
+    const struct stp_window *w = &job->window;
     const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3],
                                  job->y->dims[2], job->y->dims[3],
                                  w->kernel[0],    w->kernel[1],
                                  w->stride[0],    w->stride[1],
                                  w->dilation[0],  w->dilation[1],
                                  w->pad[0],       w->pad[1],
-                                 job->ocg,        job->flags & STP_CONV_HAS_BIAS,
+                                 job->ocg,        job->flags | (sample ? STP_CONV_SAMPLE : 0),
                                  part.first,      part.row_step};
     stp_step_ints(step, numbers, 16);
     stp_step_stride(step, job->y->rows.sites);

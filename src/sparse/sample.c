@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sample on the device (cl/sample.cl).
+// Sample on the device (cl/masks.cl).
 #include "ops/sample.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
     char options[16];
     snprintf(options, sizeof options, "-DVEC=%d", stp_worksize_vector(&stp_plan_device(plan)->limits));
     int64_t lines = mask->dims[0] * mask->dims[2];
-    struct stp_step *step = stp_plan_step(plan, node, "sample", options, "sample");
+    struct stp_step *step = stp_plan_step(plan, node, "masks", options, "sample");
     stp_step_read(step, logits->slot);
     stp_step_read(step, seed->slot);
     stp_step_int(step, stp_plan_i32(plan, node, seed->dims[0]));

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// sample: mask[n][y][x] = 1 on the grid or where the draw falls below sigmoid(logit); else 0 (SPEC.md, stipple.Sample).
+// mask_conv: out[r][oc] = (Σ over taps, in raster order, of part[site(r) + tap][oc][tap]) + bias[oc] + identity?, relu?, the second half of
+// a mask convolution (SPEC.md, Order); the first is a pointwise one with a column per (oc, tap): project, conv_rows. A tap outside the image
+// adds +0. With SAMPLE, `out` is the mask drawn from that instead: of one channel, at all sites.
+// NDRange : 1-D; sample strides over the N·H lines, mask_conv's work-items take a share of the output's rows each
+// logits  : [N·H·W] f32; seeds: [1] or [N] i64; mask: [N·H·W] f32
+// part    : [rows or sites] and [columns] f32, `row_step` and `column_step` apart, this convolution's from column `first` on
+// bias    : [OC] f32; identity: as out, or of all sites; out: [rows][OC] f32
+// size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, OC, flags, first, row_step
+// Tunables: VEC {4, 8, 16}
+// Needs   : OpenCL C 1.2.  Numerics: exact
+#define VT STP_CAT(float, VEC)
+#define UT STP_CAT(uint, VEC)
+#define VLOAD STP_CAT(vload, VEC)
+#define VSTORE STP_CAT(vstore, VEC)
+STP_DEFINE_DIV(VEC)
+STP_DEFINE_EXP(VEC)
+
+// Bits of flags; the first as conv_rows'
+#define HAS_BIAS 2
+#define HAS_IDENTITY 4
+#define IDENTITY_ROWS 8
+#define RELU 16
+#define SAMPLE 32
+
+__constant uint lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+// Drawing ------------------------------------------------------------------------------------------------------------
+
+// stp_philox2x32(), lane by lane.
+static UT philox(UT c0, uint c1, uint key)
+{
+    UT other = (UT)(c1);
+    for (int round = 0; round < 10; round++) {
+        const UT hi = mul_hi((UT)(0xd256d193u), c0), lo = 0xd256d193u * c0;
+        c0 = hi ^ key ^ other;
+        other = lo;
+        key += 0x9e3779b9u;
+    }
+    return c0;
+}
+
+// VEC neighbouring sites, `at` the first one's number in the image. Drawn where draw < limit, or where logit ≥ 0.
+static VT draw(VT logit, uint at, uint key, int stochastic, uint stream)
+{
+    VT drawn = (VT)(0.0f), limit = logit;
+    if (stochastic) {
+        const UT r = philox(at + VLOAD(0, lane_numbers), stream, key) >> 8;
+        drawn = STP_CAT(convert_float, VEC)(r) * 0x1p-24f;
+        limit = STP_CAT(stp_sigmoid, VEC)(logit);
+    }
+    return select((VT)(0.0f), (VT)(1.0f), stochastic ? drawn < limit : limit >= drawn);
+}
+
+static float draw1(float logit, uint at, uint key, int stochastic, uint stream)
+{
+    bool drawn = logit >= 0.0f;
+    if (stochastic)
+        drawn = (float)(stp_philox2x32(at, stream, key) >> 8) * 0x1p-24f < stp_sigmoid(logit);
+    return drawn ? 1.0f : 0.0f;
+}
+
+// Columns x … end − 1 of a line's mask that belong to the grid prior, if the line does.
+static void set_grid(__global float *line, int y, int x, int end, int grid)
+{
+    if (grid > 0 && y % grid == 0)
+        for (x = (x + grid - 1) / grid * grid; x < end; x += grid)
+            line[x] = 1.0f;
+}
+
+__kernel void sample(__global const float *restrict logits, __global const long *restrict seeds, int n_seeds,
+                     __global float *restrict mask, int lines, int h, int w, int stochastic, uint stream, int grid)
+{
+    for (int line = get_global_id(0); line < lines; line += get_global_size(0)) {
+        const int y = line % h;
+        const uint key = (uint)seeds[n_seeds == 1 ? 0 : line / h];
+        __global const float *from = logits + (size_t)line * w;
+        __global float *to = mask + (size_t)line * w;
+        int x = 0;
+        for (; x + VEC <= w; x += VEC)
+            VSTORE(draw(VLOAD(0, from + x), (uint)(y * w + x), key, stochastic, stream), 0, to + x);
+        for (; x < w; x++)
+            to[x] = draw1(from[x], (uint)(y * w + x), key, stochastic, stream);
+        set_grid(to, y, 0, w, grid);
+    }
+}
+
+// Summing ------------------------------------------------------------------------------------------------------------
+
+__kernel void mask_conv(__global const float *restrict part, __global const int *restrict in_inverse,
+                        __global const int *restrict in_count, int in_sites, __global const float *restrict bias,
+                        __global const float *restrict identity, __global const long *restrict seeds, int n_seeds,
+                        __global float *restrict out, __global const int *restrict out_rows,
+                        __global const int *restrict out_count, int out_sites, int column_step, int stochastic,
+                        uint stream, int grid, int16 size)
+{
+    const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, kh = size.s4, kw = size.s5, oc = size.sc,
+              flags = size.sd, row_step = size.sf;
+    const int taps = kh * kw, rows = out_count[0];
+    const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
+    const int2 share = stp_share(rows);
+    __global const float *first = part + (size_t)size.se * column_step;
+    int line = 0, n = 0, y0 = 0, next = 0; // the line of the last site, and the first site behind it
+    for (int r = share.x; r < share.y; r++) {
+        const int site = out_listed ? out_rows[r] : r;
+        if (site >= next) {
+            line = site / ow;
+            n = line / oh;
+            y0 = line - n * oh;
+            next = (line + 1) * ow;
+        }
+        const int x0 = site - line * ow, top = y0 * size.s6 - size.sa, left = x0 * size.s7 - size.sb;
+        const uint at = (uint)(y0 * ow + x0), key = (flags & SAMPLE) ? (uint)seeds[n_seeds == 1 ? 0 : n] : 0;
+        // Neighbouring sites side by side, where their windows neither leave their line nor the share.
+        if (oc == 1 && row_step == 1 && size.s7 == 1 && !in_listed && !out_listed && left >= 0 &&
+            left + VEC - 1 + (kw - 1) * size.s9 < w && r + VEC <= min(share.y, next)) {
+            VT sum = (VT)(0.0f);
+            for (int tap = 0; tap < taps; tap++) {
+                const int y = top + tap / kw * size.s8;
+                VT value = (VT)(0.0f);
+                if (y >= 0 && y < h)
+                    value = VLOAD(0, first + (size_t)tap * column_step + (n * h + y) * w + left + tap % kw * size.s9);
+                sum = tap == 0 ? value : sum + value;
+            }
+            if (flags & HAS_BIAS)
+                sum += bias[0];
+            if (flags & HAS_IDENTITY)
+                sum += VLOAD(0, identity + r);
+            if (flags & RELU)
+                sum = select(sum, (VT)(0.0f), sum < (VT)(0.0f));
+            if (flags & SAMPLE)
+                sum = draw(sum, at, key, stochastic, stream);
+            VSTORE(sum, 0, out + r);
+            if (flags & SAMPLE)
+                set_grid(out + r - x0, y0, x0, x0 + VEC, grid);
+            r += VEC - 1;
+            continue;
+        }
+        // Windows that lie inside an image of which all sites are there need no checks.
+        const int inside =
+            !in_listed && top >= 0 && left >= 0 && top + (kh - 1) * size.s8 < h && left + (kw - 1) * size.s9 < w;
+        __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * oc;
+        for (int c = 0; c < oc; c++) {
+            __global const float *column = first + (size_t)c * taps * column_step;
+            float sum = 0.0f;
+            for (int ky = 0; ky < kh; ky++) {
+                const int y = top + ky * size.s8;
+                for (int kx = 0; kx < kw; kx++, column += column_step) {
+                    const int x = left + kx * size.s9;
+                    float value = 0.0f;
+                    if (inside || (y >= 0 && y < h && x >= 0 && x < w)) {
+                        int from = (n * h + y) * w + x;
+                        if (in_listed)
+                            from = in_inverse[from];
+                        value = column[(size_t)from * row_step];
+                    }
+                    sum = ky + kx == 0 ? value : sum + value;
+                }
+            }
+            if (flags & HAS_BIAS)
+                sum += bias[c];
+            if (flags & HAS_IDENTITY)
+                sum += add[c];
+            if (flags & RELU)
+                sum = stp_relu(sum);
+            if (flags & SAMPLE)
+                sum = draw1(sum, at, key, stochastic, stream);
+            out[(size_t)r * oc + c] = sum;
+            if (flags & SAMPLE)
+                set_grid(out + r - x0, y0, x0, x0 + 1, grid);
+        }
+    }
+}
