@@ -219,10 +219,11 @@ class Layers(BenchTest):
         self.check_sums(said)
 
     def check_parts(self, layers):
-        with_another = {'first.relu': 'first', 'sum': 'fill1', 'sum.relu': 'fill1', 'look2': 'fill1'}
+        with_another = {'first.relu': 'first', 'sum': 'fill1', 'sum.relu': 'fill1', 'look2': 'fill1', 'draw1': 'look1',
+                        'draw2': 'look2'}
         for name, layer in layers.items():
             self.assertEqual(layer['part_of'], with_another.get(name), name)
-            self.assertEqual(layer['kernel'] is None, name in ('first.relu', 'sum', 'sum.relu'), name)
+            self.assertEqual(layer['kernel'] is None, name in with_another and name != 'look2', name)
         self.assertEqual(layers['look2']['kernel'], 'mask_conv')
         self.assertIsNone(layers['look2']['gbyte_per_s'])
         self.assertIsNone(layers['sum']['gflop_per_s'])
@@ -237,12 +238,12 @@ class Layers(BenchTest):
         products = sites * 9 * 4
         wanted = {
             'first': (sites, sites * 8 * 27, sites * (3 + 8) * 4 + 8 * 27 * 4),
-            'look1': (sites, sites * 72, sites * (8 + 1) * 4 + 72 * 4 + 2 * products),
-            'draw1': (sites, 0, sites * 2 * 4 + 8),
+            'look1': (sites, sites * 72, sites * (8 + 1) * 4 + 72 * 4 + 2 * products + 8),
+            'draw1': (sites, 0, 0),
             'second': (n1, n1 * 6 * 72, int(near.sum()) * 8 * 4 + n1 * 6 * 4 + 6 * 72 * 4),
             'fill1': (sites, (sites - n1) * 6 * 49, (n1 * 6 + sites + 2 * sites * 6) * 4 + self.WINDOW + products),
             'shortcut': (sites, sites * 48, sites * (8 + 6) * 4 + 48 * 4),
-            'look2': (sites, sites * 54, products + 54 * 4 + sites * 4),
+            'look2': (sites, sites * 54, products + 54 * 4 + sites * 4 + 8),
             'last': (n2, n2 * 30, n2 * (6 + 5) * 4 + (30 + 5) * 4),
             'fill2': (sites, (sites - n2) * 5 * 49, (n2 * 5 + sites + sites * 5) * 4 + self.WINDOW),
             'stride': (sites // 4, sites // 4 * 30, sites // 4 * (6 + 5) * 4 + 30 * 4),

@@ -270,6 +270,8 @@ static stp_status count_bytes(struct count *c, int position)
     }
     if (tail->bias)
         out->bytes += size_of(stp_plan_tensor(c->plan, tail->bias));
+    if (tail->sample)
+        out->bytes += size_of(stp_plan_tensor(c->plan, tail->sample->inputs[1]));
     if (tail->identity) {
         STP_TRY(computed_rows(c, tail->identity, &rows));
         out->bytes += bytes_of(c, tail->identity, least(rows, out->rows));
