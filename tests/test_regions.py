@@ -291,6 +291,29 @@ def masks_in_passing(seed):
     return g.output(*outputs)
 
 
+@case
+def drawn_masks(seed):
+    """A mask convolution's sum goes on to a draw, to another tensor, to Relu; its logits are read twice; another operator makes them."""
+    g = Graph(seed, n=2, h=9, w=37)
+
+    def draw(logits, stochastic=1, grid=0):
+        g.streams += 1
+        return g.op("Sample", logits, g.seed, domain="stipple", stochastic=stochastic, stream=g.streams, grid=grid)
+
+    y = g.op("Relu", g.interpolate(g.conv(g.x, 6, 32), g.sample(g.x, 6)))
+    other, twice = g.conv(g.x, 6, 1), g.conv(y, 32, 1, 3)
+    masks = [
+        draw(g.conv(y, 32, 1, 3)),
+        draw(g.op("Add", other, g.conv(y, 32, 1, 3, bias=False)), grid=2),
+        draw(g.op("Add", g.conv(y, 32, 1, 3), other), stochastic=0, grid=5),
+        draw(g.op("Relu", g.op("Add", g.conv(y, 32, 1, 3), other)), grid=11),
+        draw(g.op("Relu", g.conv(y, 32, 1, 3)), stochastic=0),
+        draw(twice, grid=3),
+        draw(g.op("Mul", twice, other)),
+    ]
+    return g.output(*masks, *(g.interpolate(g.conv(g.x, 6, 5), mask) for mask in masks))
+
+
 def outputs_in_passing(seed, **size):
     """Interpolations that mask convolutions read and that are outputs."""
     g = Graph(seed, **size)
@@ -376,7 +399,7 @@ def random_graph(seed):
 
 
 FEW = ["bottleneck", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate", "boxes_of_taps",
-       "masks_in_passing", "outputs_in_passing_odd", "outputs_in_passing_lines", "reordered_arithmetic_small"]
+       "masks_in_passing", "drawn_masks", "outputs_in_passing_odd", "outputs_in_passing_lines", "reordered_arithmetic_small"]
 REPORTS = ["Oclgrind -", "OCLGRIND", "Data race", "Invalid "]  # how Oclgrind's messages begin
 
 
