@@ -14,23 +14,15 @@
 #define VSTORE STP_CAT(vstore, VEC)
 #define INTS STP_CAT(int, VEC)
 
-// Share of piece `p`: [*first, *last)
-static void share_of(int sites, int pieces, int p, int *first, int *last)
-{
-    const int each = (sites + pieces - 1) / pieces;
-    *first = min(p * each, sites);
-    *last = min(*first + each, sites);
-}
-
 __kernel void flag_mask(__global const T *restrict mask, int mask_sites, __global uchar *restrict flags,
                         __global int *restrict counts, int sites, int pieces)
 {
     const int p = get_global_id(0);
     if (p >= pieces)
         return;
-    int first, last, count = 0;
-    share_of(sites, pieces, p, &first, &last);
-    for (int s = first; s < last; s++) {
+    const int2 share = stp_share_of(sites, pieces, p);
+    int count = 0;
+    for (int s = share.x; s < share.y; s++) {
         const uchar flag = mask[mask_sites == sites ? s : s % mask_sites] != 0;
         flags[s] = flag;
         count += flag;
@@ -58,14 +50,14 @@ __kernel void flag_need(__global const int *restrict of_inverse, __global const 
         return;
     const int h = window.s0, w = window.s1, oh = window.s2, ow = window.s3;
     const int of_listed = of_count[0] < of_sites;
-    int first, last, count = 0;
-    share_of(sites, pieces, p, &first, &last);
+    const int2 share = stp_share_of(sites, pieces, p);
+    int count = 0;
     INTS counted = (INTS)(0);
-    for (int s = first; s < last; s++) {
+    for (int s = share.x; s < share.y; s++) {
         const int x = s % w, y = s / w % h, n = s / w / h;
         // Neighbouring sites side by side, where their windows stay on their lines: a site belongs to the list unless all are negative.
         const int right = x + window.sb, left = right - (window.s5 - 1) * window.s9;
-        if (of_listed && window.s6 == 1 && window.s7 == 1 && s + VEC <= last && x + VEC <= w && left >= 0 && right + VEC <= ow) {
+        if (of_listed && window.s6 == 1 && window.s7 == 1 && s + VEC <= share.y && x + VEC <= w && left >= 0 && right + VEC <= ow) {
             INTS both = (INTS)(-1);
             for (int ky = 0; ky < window.s4; ky++) {
                 const int ty = y + window.sa - ky * window.s8;
@@ -112,9 +104,9 @@ __kernel void write_list(__global const uchar *restrict flags, __global const in
         total[0] = all > most ? sites : all;
     if (all > most)
         return;
-    int first, last, row = before;
-    share_of(sites, pieces, p, &first, &last);
-    for (int s = first; s < last; s++) {
+    const int2 share = stp_share_of(sites, pieces, p);
+    int row = before;
+    for (int s = share.x; s < share.y; s++) {
         inverse[s] = flags[s] ? row : -1;
         if (flags[s])
             rows[row++] = s;

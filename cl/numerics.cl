@@ -266,12 +266,18 @@ static void stp_transpose16(float16 *x)
 
 // Work ---------------------------------------------------------------------------------------------------------------------
 
-// This work-item's contiguous share of `count` pieces in one dimension: first … last − 1. Neighbours in it read the same lines of cache.
+// Share `i` of `shares` contiguous ones of `count` pieces: first … last − 1. They differ by a piece at most: runtimes hand out work-groups by
+// number, as if all had as much to do.
+static int2 stp_share_of(int count, int shares, int i)
+{
+    const int each = count / shares, more = count % shares, first = i * each + min(i, more);
+    return (int2)(first, first + each + (i < more));
+}
+
+// This work-item's share, in one dimension. Neighbours in it read the same lines of cache.
 static int2 stp_share(int count)
 {
-    const int items = (int)get_global_size(0), each = (count + items - 1) / items;
-    const int first = min((int)get_global_id(0) * each, count);
-    return (int2)(first, min(first + each, count));
+    return stp_share_of(count, get_global_size(0), get_global_id(0));
 }
 
 // Random numbers, choices --------------------------------------------------------------------------------------------
