@@ -79,10 +79,13 @@ bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_chan
     if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile.vec ||
         out_channels % (tile.vec * tile.vecs))
         return false;
-    // Four times the weights come from memory: worth it if more than one register tile uses them. Transforming costs a good third of
-    // what is saved at few channels, so the multiplications have to be clearly fewer, with those for tiles that reach over the edge.
-    int64_t multiplied = 36 * stp_div_up(tiles, tile.rows) * tile.rows, directly = 9 * sites;
-    return tiles > tile.rows && 5 * multiplied <= 3 * directly;
+    // Both per channel in and out. Weights, four times as many for Winograd, come from memory: the time of some four multiplications a byte.
+    // Multiplications include those for tiles that reach over the edge. Transforming costs a good third of what is saved at few channels, so
+    // the sum has to be clearly less.
+    enum { WEIGHT = 16 };
+    const int64_t multiplied = 36 * (stp_div_up(tiles, tile.rows) * tile.rows + WEIGHT),
+                  directly = 9 * (sites + WEIGHT);
+    return 5 * multiplied <= 3 * directly;
 }
 
 int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels,
