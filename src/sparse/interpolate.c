@@ -74,7 +74,7 @@ stp_status stp_lower_interpolate(struct stp_plan *plan, const struct stp_node *n
     snprintf(options, sizeof options,
              "-DBOX_H=%lld -DBOX_W=%lld -DALIGNED=%d -DVEC=%d -DWIDE=%d -DCOLUMNS=%d -DPANELS=%d",
              (long long)box.height, (long long)box.width, y->dims[1] % vector == 0, vector,
-             y->dims[1] >= 8 * vector ? 8 : 4, passing.tile.width, passing.tile.panels);
+             vector == 8 || passing.tile.width ? 8 : 4, passing.tile.width, passing.tile.panels);
 
     struct stp_step *step = stp_plan_step(plan, node, "interpolate", options, "interpolate");
     stp_step_read(step, x->slot);
