@@ -11,13 +11,6 @@
 #define VT STP_CAT(float, VEC)
 #define VLOAD STP_CAT(vload, VEC)
 #define VSTORE STP_CAT(vstore, VEC)
-#if ALIGNED // as in interpolate.cl
-#define LOAD(i, from) ((__global const VT *)(from))[i]
-#define STORE(value, i, to) (((__global VT *)(to))[i] = (value))
-#else
-#define LOAD VLOAD
-#define STORE VSTORE
-#endif
 #define TILE_N (VEC * VECS)
 
 #define H size.s0
@@ -213,10 +206,10 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                 for (int v = 0; v < VECS; v++) {
                     VT y = acc[m][v];
                     if (FLAGS & HAS_IDENTITY)
-                        y += LOAD(v, add);
+                        y += STP_LOAD(v, add);
                     if (FLAGS & RELU)
                         y = select(y, (VT)(0.0f), y < (VT)(0.0f));
-                    STORE(y, v, to);
+                    STP_STORE(y, v, to);
                 }
             } else {
                 float partial[TILE_N];

@@ -18,21 +18,11 @@
 #define AS_UBITS STP_CAT(as_uint, VEC)
 #define VLOAD STP_CAT(vload, VEC)
 #define VSTORE STP_CAT(vstore, VEC)
-#if ALIGNED // rows start at whole vectors, which some compilers move at once only if told so
-#define LOAD(i, from) ((__global const VT *)(from))[i]
-#define STORE(value, i, to) (((__global VT *)(to))[i] = (value))
-#else
-#define LOAD VLOAD
-#define STORE VSTORE
-#endif
 #define DIV_BY STP_CAT(stp_div_by, VEC)
 #define QUOTIENT STP_CAT(stp_quotient, VEC)
 STP_DEFINE_DIV(VEC)
 
 // PoCL's prefetch() does nothing, its compiler's does; Oclgrind has the same compiler and stops at it.
-#ifndef __has_builtin
-#define __has_builtin(name) 0
-#endif
 #if __has_builtin(__builtin_prefetch) && defined(POCL_DEVICE_ADDRESS_BITS)
 #define PREFETCH(at) __builtin_prefetch(at, 1)
 #else
@@ -60,9 +50,9 @@ struct neighbours {
 static VT tail(VT value, int flags, __global const float *bias, __global const float *add, int at)
 {
     if (flags & HAS_BIAS)
-        value += LOAD(0, bias + at);
+        value += STP_LOAD(0, bias + at);
     if (flags & HAS_IDENTITY)
-        value += LOAD(0, add + at);
+        value += STP_LOAD(0, add + at);
     return (flags & RELU) ? select(value, (VT)(0.0f), value < (VT)(0.0f)) : value;
 }
 
@@ -80,7 +70,7 @@ static void copy_site(__global const float *from, __global float *to, int channe
 {
     int c = 0;
     for (; c + VEC <= channels; c += VEC)
-        STORE(tail(LOAD(0, from + c), flags, bias, add, c), 0, to + c);
+        STP_STORE(tail(STP_LOAD(0, from + c), flags, bias, add, c), 0, to + c);
     for (; c < channels; c++)
         to[c] = tail1(from[c], flags, bias, add, c);
 }
@@ -100,7 +90,7 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
             const VT weight = (VT)(near->weight[t]);
 #pragma unroll
             for (int i = 0; i < WIDE; i++)
-                value[i] = fma(LOAD(i, from), weight, value[i]);
+                value[i] = fma(STP_LOAD(i, from), weight, value[i]);
         }
         BITS most = (BITS)(0);
         UBITS least = (UBITS)(0xffffffffu);
@@ -121,13 +111,13 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
         }
 #pragma unroll
         for (int i = 0; i < WIDE; i++)
-            STORE(tail(value[i], flags, bias, add, c + i * VEC), i, to + c);
+            STP_STORE(tail(value[i], flags, bias, add, c + i * VEC), i, to + c);
     }
     for (; c + VEC <= channels; c += VEC) {
         VT value = (VT)(0.0f);
         for (int t = 0; t < near->n; t++)
-            value = fma(LOAD(0, near->from[t] + c), (VT)(near->weight[t]), value);
-        STORE(tail(DIV_BY(value, near->denominator, near->reciprocal), flags, bias, add, c), 0, to + c);
+            value = fma(STP_LOAD(0, near->from[t] + c), (VT)(near->weight[t]), value);
+        STP_STORE(tail(DIV_BY(value, near->denominator, near->reciprocal), flags, bias, add, c), 0, to + c);
     }
     for (; c < channels; c++) {
         float value = 0.0f;
@@ -179,19 +169,12 @@ static void turn(__global const float *from, int rows, int channels, VT *to)
     VT x[VEC];
 #pragma unroll
     for (int i = 0; i < VEC; i++)
-        x[i] = LOAD(0, from + (size_t)min(i, rows - 1) * channels);
+        x[i] = STP_LOAD(0, from + (size_t)min(i, rows - 1) * channels);
     STP_CAT(stp_transpose, VEC)(x);
 #pragma unroll
     for (int i = 0; i < VEC; i++)
         to[i] = x[i];
 }
-
-// As in layout.cl: past the cache where a vector is a line of it.
-#if __has_builtin(__builtin_nontemporal_store) && VEC == 16
-#define STREAM(value, to) __builtin_nontemporal_store(value, (__global VT *)(to))
-#else
-#define STREAM(value, to) VSTORE(value, 0, to)
-#endif
 
 // A lane per row.
 static void store_lanes(VT value, int rows, __global float *to)
@@ -226,8 +209,8 @@ static void project_rows(__global const float *from, int rows, int channels, __g
             __global float *to = planes + (size_t)(c0 + c) * plane;
             if (rows < VEC)
                 store_lanes(turned[c], rows, to);
-            else if (plane % VEC == 0)
-                STREAM(turned[c], to);
+            else if (VEC == 16 && plane % VEC == 0) // whole lines of cache
+                STP_STREAM(turned[c], to);
             else
                 VSTORE(turned[c], 0, to);
         }

@@ -264,6 +264,30 @@ static void stp_transpose16(float16 *x)
     STP_EXCHANGE(16, 8, y, x)
 }
 
+// Memory -------------------------------------------------------------------------------------------------------------
+// For kernels that define VT, a vector, and VLOAD and VSTORE of it.
+
+// Where rows start at whole vectors (ALIGNED) these are moved at once, which some compilers do only if told so.
+#if ALIGNED
+#define STP_LOAD(i, from) ((__global const VT *)(from))[i]
+#define STP_STORE(value, i, to) (((__global VT *)(to))[i] = (value))
+#else
+#define STP_LOAD VLOAD
+#define STP_STORE VSTORE
+#endif
+
+#ifndef __has_builtin
+#define __has_builtin(name) 0
+#endif
+
+// To an aligned place, past the cache where the compiler knows such stores: for what is not read here again. A line's vectors should follow
+// one another, since half lines written past the cache cost more than whole ones through it.
+#if __has_builtin(__builtin_nontemporal_store)
+#define STP_STREAM(value, to) __builtin_nontemporal_store(value, (__global VT *)(to))
+#else
+#define STP_STREAM(value, to) (*(__global VT *)(to) = (value))
+#endif
+
 // Work ---------------------------------------------------------------------------------------------------------------------
 
 // Share `i` of `shares` contiguous ones of `count` pieces: first … last − 1. They differ by a piece at most: runtimes hand out work-groups by
