@@ -3,12 +3,12 @@
 // mask_conv: out[r][oc] = (Σ over taps, in raster order, of part[site(r) + tap][oc][tap]) + bias[oc] + identity?, relu?, the second half of
 // a mask convolution (SPEC.md, Order); the first is a pointwise one with a column per (oc, tap): project, conv_rows. A tap outside the image
 // adds +0. With SAMPLE, `out` is the mask drawn from that instead: of one channel, at all sites.
-// NDRange : 1-D; sample strides over the N·H lines, mask_conv's work-items take a share of the output's rows each
+// NDRange : 1-D; sample strides over the N·H lines, mask_conv's work-items take a share of the output's rows each, or stride over them
 // logits  : [N·H·W] f32; seeds: [1] or [N] i64; mask: [N·H·W] f32
 // part    : [rows or sites] and [columns] f32, `row_step` and `column_step` apart, this convolution's from column `first` on
 // bias    : [OC] f32; identity: as out, or of all sites; out: [rows][OC] f32
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, OC, flags, first, row_step
-// Tunables: VEC {4, 8, 16}
+// Tunables: VEC {4, 8, 16}; STRIDE 1: neighbouring work-items take neighbouring rows
 // Needs   : OpenCL C 1.2.  Numerics: exact
 #define VT STP_CAT(float, VEC)
 #define UT STP_CAT(uint, VEC)
@@ -99,10 +99,11 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
               flags = size.sd, row_step = size.sf;
     const int taps = kh * kw, rows = out_count[0];
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
-    const int2 share = stp_share(rows);
+    const int2 share = STRIDE ? (int2)(get_global_id(0), rows) : stp_share(rows);
+    const int stride = STRIDE ? get_global_size(0) : 1;
     __global const float *first = part + (size_t)size.se * column_step;
     int line = 0, n = 0, y0 = 0, next = 0; // the line of the last site, and the first site behind it
-    for (int r = share.x; r < share.y; r++) {
+    for (int r = share.x; r < share.y; r += stride) {
         const int site = out_listed ? out_rows[r] : r;
         if (site >= next) {
             line = site / ow;
@@ -113,7 +114,7 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
         const int x0 = site - line * ow, top = y0 * size.s6 - size.sa, left = x0 * size.s7 - size.sb;
         const uint at = (uint)(y0 * ow + x0), key = (flags & SAMPLE) ? (uint)seeds[n_seeds == 1 ? 0 : n] : 0;
         // Neighbouring sites side by side, where their windows neither leave their line nor the share.
-        if (oc == 1 && row_step == 1 && size.s7 == 1 && !in_listed && !out_listed && left >= 0 &&
+        if (!STRIDE && oc == 1 && row_step == 1 && size.s7 == 1 && !in_listed && !out_listed && left >= 0 &&
             left + VEC - 1 + (kw - 1) * size.s9 < w && r + VEC <= min(share.y, next)) {
             VT sum = (VT)(0.0f);
             for (int tap = 0; tap < taps; tap++) {

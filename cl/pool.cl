@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// pool: MaxPool and AveragePool over N×H×W×C; global_average: GlobalAveragePool to N×C.
-// NDRange : 1-D; pool: each work-item takes a share of the N·OH·OW output sites; global_average strides over N·C
+// pool, pool_channels: MaxPool and AveragePool over N×H×W×C; global_average: GlobalAveragePool to N×C.
+// NDRange : 1-D; pool: each work-item takes a share of the N·OH·OW output sites; pool_channels, for GPUs, strides over N·OH·OW·C;
+//           global_average strides over N·C
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, C, flags, end y x (of the padding behind the image)
 // Tunables: VEC {4, 8, 16}
 // Needs   : OpenCL C 1.2.  Numerics: exact; taps in raster order, from -Inf or +0, then one division; ops/pool.h for the lanes
@@ -88,6 +89,28 @@ __kernel void pool(__global const float *restrict in, __global float *restrict o
                 }
             to[c] = average ? stp_div_by(result, count, reciprocal) : result;
         }
+    }
+}
+
+__kernel void pool_channels(__global const float *restrict in, __global float *restrict out, int sites, int16 size)
+{
+    const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, channels = size.sc;
+    const int average = size.sd & AVERAGE;
+    for (size_t i = get_global_id(0); i < (size_t)sites * channels; i += get_global_size(0)) {
+        const int site = i / channels, c = i - (size_t)site * channels;
+        const int y = site / ow % oh * size.s6 - size.sa, x = site % ow * size.s7 - size.sb;
+        const int y0 = taps_before(y, 0, size.s4, size.s8), y1 = taps_before(y, h, size.s4, size.s8);
+        const int x0 = taps_before(x, 0, size.s5, size.s9), x1 = taps_before(x, w, size.s5, size.s9);
+        const int padded = taps_before(y, size.se, size.s4, size.s8) * taps_before(x, size.sf, size.s5, size.s9);
+        const float count = (size.sd & COUNT_PADDING) ? padded : (y1 - y0) * (x1 - x0);
+        __global const float *image = in + (size_t)(site / ow / oh) * h * w * channels;
+        float result = average ? 0.0f : -INFINITY;
+        for (int ky = y0; ky < y1; ky++)
+            for (int kx = x0; kx < x1; kx++) {
+                const float tap = image[((size_t)(y + ky * size.s8) * w + x + kx * size.s9) * channels + c];
+                result = average ? result + tap : stp_max(result, tap);
+            }
+        out[i] = average ? stp_div(result, count) : result;
     }
 }
 

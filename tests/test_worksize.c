@@ -90,17 +90,21 @@ static void test_local_tile(void **state)
 {
     (void)state;
     for (size_t d = 0; d < STP_LENGTH(devices); d++)
-        for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            const struct stp_limits *limits = &devices[d].limits;
-            struct stp_local_tile tile = stp_worksize_conv_tile(limits, sizes[i]);
-            size_t side = (size_t)tile.side, width = side * (size_t)tile.each, depth = (size_t)tile.depth;
-            print_message("%s, %lld columns\n", devices[d].name, (long long)sizes[i]);
-            assert_true(tile.side >= 1 && tile.each >= 1 && tile.depth >= 1 && tile.groups >= 1);
-            assert_true(side * side <= limits->max_work_group);
-            assert_true(side <= limits->max_work_item[0] && side <= limits->max_work_item[1]);
-            // As cl/conv_tile.cl declares them: a, b, from.
-            assert_true((depth * (width + 1) + depth * width + width) * 4 <= limits->local_memory);
-        }
+        for (size_t i = 0; i < STP_LENGTH(sizes); i++)
+            for (size_t r = 0; r < STP_LENGTH(sizes); r++) {
+                const struct stp_limits *limits = &devices[d].limits;
+                struct stp_local_tile tile = stp_worksize_conv_tile(limits, sizes[i], sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r]);
+                size_t across = (size_t)tile.across, down = (size_t)tile.down, depth = (size_t)tile.depth;
+                print_message("%s, %lld rows\n", devices[d].name, (long long)sizes[r]);
+                assert_true(across >= 1 && down >= 1 && tile.rows >= 1 && tile.columns >= 1 && tile.groups >= 1);
+                assert_true(across * down <= limits->max_work_group);
+                assert_true(across <= limits->max_work_item[0] && down <= limits->max_work_item[1]);
+                assert_true(tile.piece == 1 || (tile.piece == 4 && sizes[i] % 4 == 0));
+                assert_true(depth % (size_t)tile.piece == 0 && depth / (size_t)tile.piece <= across * down);
+                // As cl/conv_tile.cl declares them: two of a, with padding, and of b.
+                size_t width = down * (size_t)tile.rows + 4 + across * (size_t)tile.columns;
+                assert_true(2 * depth * width * 4 <= limits->local_memory);
+            }
 }
 
 int main(void)

@@ -47,6 +47,17 @@ struct stp_rows_size stp_worksize_rows(const struct stp_limits *limits, int64_t 
     return (struct stp_rows_size){{across, (size_t)groups * down}, {across, down}, block};
 }
 
+struct stp_group_size stp_worksize_group(const struct stp_limits *limits, int64_t rows, int64_t vectors)
+{
+    size_t group = group_limit(limits, GPU_GROUP), across = 1;
+    int wide = vectors >= 16 ? 4 : 1;
+    while (across < group && (int64_t)across * wide < vectors)
+        across *= 2;
+    size_t down = group / across < limits->max_work_item[1] ? group / across : limits->max_work_item[1];
+    int64_t groups = stp_min64(stp_div_up(rows, (int64_t)down), 4 * (int64_t)most_groups(limits));
+    return (struct stp_group_size){{across, (size_t)stp_max64(1, groups) * down}, {across, down}, wide};
+}
+
 int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
 {
     int64_t most = limits->is_cpu ? (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT : 1024;
@@ -107,22 +118,60 @@ struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limi
     return (struct stp_projection_tile){(int)stp_div_up(columns, panels), panels};
 }
 
-struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t columns)
+static bool local_tile_fits(const struct stp_limits *limits, const struct stp_local_tile *tile)
 {
-    struct stp_local_tile tile = {.side = 16, .each = 4, .depth = 16};
-    size_t items = limits->max_work_group;
-    for (int d = 0; d < 2; d++) {
-        size_t square = limits->max_work_item[d] * limits->max_work_item[d];
-        items = square < items ? square : items;
+    enum { PAD = 4 }; // as in cl/conv_tile.cl
+    uint64_t floats = (uint64_t)(tile->down * tile->rows + PAD + tile->across * tile->columns) * (uint64_t)tile->depth;
+    return (size_t)(tile->across * tile->down) <= limits->max_work_group && (size_t)tile->across <= limits->max_work_item[0] &&
+           (size_t)tile->down <= limits->max_work_item[1] && 2 * floats * sizeof(float) <= limits->local_memory;
+}
+
+// Halves what is largest, until a device of any limits can run it.
+static void shrink_local_tile(const struct stp_limits *limits, struct stp_local_tile *tile)
+{
+    while (!local_tile_fits(limits, tile)) {
+        if (tile->depth > 4 * tile->piece)
+            tile->depth /= 2;
+        else if ((size_t)tile->down > limits->max_work_item[1] || (tile->down >= tile->across && tile->down > 1))
+            tile->down /= 2;
+        else if (tile->across > 1)
+            tile->across /= 2;
+        else if (tile->rows > 1)
+            tile->rows /= 2;
+        else if (tile->columns > 1)
+            tile->columns /= 2;
+        else if (tile->depth > tile->piece)
+            tile->depth /= 2;
+        else
+            break;
+        while (tile->depth / tile->piece > tile->across * tile->down)
+            tile->depth /= 2;
     }
-    while (tile.side > 1 && (size_t)(tile.side * tile.side) > items)
-        tile.side /= 2;
-    while (tile.each > 1 && tile.side * tile.each / 2 >= columns)
-        tile.each /= 2;
-    // Two tiles and the rows they come from.
-    while (tile.depth > 1 && (uint64_t)((tile.depth * (2 * tile.side * tile.each + 1) + tile.side * tile.each) * 4) >
-                                 limits->local_memory)
-        tile.depth /= 2;
+}
+
+struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t channels, int64_t columns, int64_t rows)
+{
+    // From the fewest reads of local memory per fma to the most work-groups.
+    static const struct stp_local_tile tiles[] = {
+        {.across = 16, .down = 16, .columns = 8, .rows = 8, .depth = 8},
+        {.across = 16, .down = 16, .columns = 4, .rows = 8, .depth = 16},
+        {.across = 8, .down = 16, .columns = 4, .rows = 8, .depth = 16},
+        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 16},
+        {.across = 8, .down = 16, .columns = 4, .rows = 4, .depth = 16},
+        {.across = 8, .down = 8, .columns = 4, .rows = 4, .depth = 16},
+    };
+    struct stp_local_tile tile = {0};
+    for (size_t i = 0; i < STP_LENGTH(tiles); i++) {
+        tile = tiles[i];
+        int64_t width = tile.across * tile.columns, height = tile.down * tile.rows;
+        int64_t count = stp_div_up(columns, width) * stp_div_up(rows, height);
+        if (width < 2 * columns && local_tile_fits(limits, &tile) && count >= 2 * (int64_t)limits->compute_units)
+            break;
+    }
+    tile.piece = channels % 4 == 0 ? 4 : 1;
+    while (tile.columns > 1 && tile.across * tile.columns / 2 >= columns)
+        tile.columns /= 2;
+    shrink_local_tile(limits, &tile);
     tile.groups = limits->compute_units * (size_t)GPU_GROUPS_PER_UNIT;
     return tile;
 }

@@ -19,6 +19,13 @@ struct stp_rows_size {
 };
 struct stp_rows_size stp_worksize_rows(const struct stp_limits *limits, int64_t rows, int64_t columns);
 
+// For a kernel for GPUs, two-dimensional: items of the first dimension take `wide` of a row's vectors at a time, the second strides over rows.
+struct stp_group_size {
+    size_t global[2], local[2];
+    int wide;
+};
+struct stp_group_size stp_worksize_group(const struct stp_limits *limits, int64_t rows, int64_t vectors);
+
 // Floats in the vectors of kernels that stream through memory.
 int stp_worksize_vector(const struct stp_limits *limits);
 
@@ -46,11 +53,13 @@ struct stp_projection_tile {
 };
 struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limits, int64_t columns);
 
-// Local-memory tile of conv_tile (cl/conv_tile.cl): side × side items, `each` × `each` results per item, `depth` input channels a step.
+// Local-memory tile of conv_tile (cl/conv_tile.cl): across × down items, each of `columns` × `rows` results, `depth` products a step, read
+// `piece` input channels at once.
 struct stp_local_tile {
-    int side, each, depth;
+    int across, down, columns, rows, depth, piece;
     size_t groups;
 };
-struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t columns);
+// Per group: input channels and output channels; `rows`: how many are expected.
+struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t channels, int64_t columns, int64_t rows);
 
 #endif

@@ -154,7 +154,8 @@ static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
         return STP_OK;
     int flags = node->op == &stp_op_AveragePool ? AVERAGE | (params->count_include_pad ? COUNT_PADDING : 0) : 0;
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    struct stp_step *step = stp_plan_step(plan, node, "pool", limits->vector_width >= 8 ? "-DVEC=8" : "-DVEC=4", "pool");
+    struct stp_step *step = stp_plan_step(plan, node, "pool", limits->vector_width >= 8 ? "-DVEC=8" : "-DVEC=4",
+                                          limits->is_cpu ? "pool" : "pool_channels");
     stp_step_read(step, x->slot);
     stp_step_write(step, y->slot);
     stp_step_int(step, stp_plan_i32(plan, node, y->rows.sites));
@@ -162,7 +163,7 @@ static stp_status lower(struct stp_plan *plan, const struct stp_node *node)
                                  w.stride[0],   w.stride[1], w.dilation[0], w.dilation[1], w.pad[0],    w.pad[1],
                                  x->dims[1],    flags,       end[0],        end[1]};
     stp_step_ints(step, numbers, 16);
-    stp_step_stride(step, y->rows.sites);
+    stp_step_stride(step, limits->is_cpu ? y->rows.sites : y->rows.sites * y->dims[1]);
     return STP_OK;
 }
 

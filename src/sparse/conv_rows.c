@@ -63,11 +63,12 @@ static void add_size(struct stp_step *step, const struct stp_conv_job *job, cons
     stp_step_ints(step, numbers, 16);
 }
 
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t columns, int64_t depth)
+struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t channels, int64_t taps, int64_t columns,
+                                        const struct stp_rows *rows)
 {
     struct stp_conv_variant v;
     if (limits->is_cpu) {
-        struct stp_tile tile = stp_worksize_conv_rows(limits, columns, depth);
+        struct stp_tile tile = stp_worksize_conv_rows(limits, columns, channels * taps);
         v = (struct stp_conv_variant){.kernel = "conv_rows",
                                       .columns = tile.vec * tile.vecs,
                                       .dimensions = 1,
@@ -77,15 +78,16 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t
                  columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs, tile.block);
         return v;
     }
-    struct stp_local_tile tile = stp_worksize_conv_tile(limits, columns);
-    size_t side = (size_t)tile.side;
+    // Of listed rows, a third.
+    struct stp_local_tile tile = stp_worksize_conv_tile(limits, channels, columns, rows->all ? rows->sites : rows->sites / 3);
+    size_t across = (size_t)tile.across, down = (size_t)tile.down;
     v = (struct stp_conv_variant){.kernel = "conv_tile",
-                                  .columns = tile.side * tile.each,
+                                  .columns = tile.across * tile.columns,
                                   .dimensions = 2,
-                                  .global = {tile.groups * side, side},
-                                  .local = {side, side}};
-    snprintf(v.options, sizeof v.options, "-DL=%d -DRM=%d -DRN=%d -DKC=%d", tile.side, tile.each, tile.each,
-             tile.depth);
+                                  .global = {tile.groups * across, down},
+                                  .local = {across, down}};
+    snprintf(v.options, sizeof v.options, "-DLX=%d -DLY=%d -DRM=%d -DRN=%d -DKC=%d -DPIECE=%d -DALIGNED=%d", tile.across,
+             tile.down, tile.rows, tile.columns, tile.depth, tile.piece, columns % 4 == 0);
     return v;
 }
 
@@ -159,7 +161,7 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         return STP_OK;
     }
     struct stp_conv_variant variant =
-        stp_conv_choose(&stp_plan_device(plan)->limits, job.ocg, w->dims[2] * w->dims[3] * job.icg);
+        stp_conv_choose(&stp_plan_device(plan)->limits, job.icg, w->dims[2] * w->dims[3], job.ocg, &job.y->rows);
     stp_conv_add(plan, &job, &variant, pack(plan, &job, variant.columns), job.y->slot, job.y);
     return STP_OK;
 }

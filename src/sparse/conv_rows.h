@@ -30,13 +30,15 @@ struct stp_conv_job {
 // The kernel that computes a job on this device, and the columns for which its weights are packed.
 struct stp_conv_variant {
     const char *kernel;
-    char options[96];
+    char options[128];
     int64_t columns;
     int dimensions;
     size_t global[2], local[2];
 };
 
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t columns, int64_t depth);
+// Per group: input channels and output channels.
+struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t channels, int64_t taps, int64_t columns,
+                                        const struct stp_rows *rows);
 
 // The step itself: from job->x's rows to y's in the slot `out`, with `weights` packed for the variant.
 void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_conv_variant *variant, int weights,

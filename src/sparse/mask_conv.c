@@ -140,7 +140,7 @@ static struct stp_projection project(struct stp_plan *plan, const struct stp_con
             add_project(plan, job, &all, tile);
             continue;
         }
-        struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, all.columns, all.channels);
+        struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, all.channels, 1, all.columns, &job->x->rows);
         struct stp_conv_job pointwise = *job;
         pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
         pointwise.ocg = all.columns;
@@ -173,7 +173,8 @@ void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
     const struct stp_sample_params *params = sample ? sample->params : NULL;
     const struct stp_place *seed = sample ? stp_plan_place(plan, sample->inputs[1]) : NULL;
     char options[32];
-    snprintf(options, sizeof options, "-DVEC=%d", stp_worksize_vector(&stp_plan_device(plan)->limits));
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d", stp_worksize_vector(limits), !limits->is_cpu);
     struct stp_step *step = stp_plan_step(plan, job->node, "masks", options, "mask_conv");
     stp_step_read(step, part.slot);
     stp_step_in_rows(step, &job->x->rows);

@@ -15,8 +15,9 @@ stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
     const struct stp_place *mask = stp_plan_place(plan, node->outputs[0]);
     if (!mask->rows.sites)
         return STP_OK;
-    char options[16];
-    snprintf(options, sizeof options, "-DVEC=%d", stp_worksize_vector(&stp_plan_device(plan)->limits));
+    char options[32];
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d", stp_worksize_vector(limits), !limits->is_cpu);
     int64_t lines = mask->dims[0] * mask->dims[2];
     struct stp_step *step = stp_plan_step(plan, node, "masks", options, "sample");
     stp_step_read(step, logits->slot);
