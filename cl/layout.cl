@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// nchw_to_nhwc, nhwc_to_nchw: [N][C][sites] ↔ [N][sites][C], any element type.
+// nchw_to_nhwc, nhwc_to_nchw: [N][C][sites] ↔ [N][sites][C], any element type. transpose_tiles, for GPUs: [N][rows][columns] → [N][columns][rows].
 // NDRange : 1-D, each work-item takes a share of the N · ceil(sites / BLOCK) blocks of sites
+//           transpose_tiles: (groups · SIDE, SIDE / 4), local (SIDE, SIDE / 4); groups stride over the tiles
 // Tunables: T element type (int, long, uchar: only moved); WORDS 1 where it has four bytes; VEC {4, 8, 16}
+//           SIDE {4, 8, 16, 32} of a tile, 0: without transpose_tiles
 // Needs   : OpenCL C 1.2.  Numerics: none
 enum { IN_BLOCK = 16, OUT_BLOCK = 32 };
 
@@ -71,3 +73,25 @@ __kernel void nhwc_to_nchw(__global const T *restrict from, __global T *restrict
                 out[(size_t)c * sites + s] = in[(size_t)s * channels + c];
     }
 }
+
+#if SIDE
+__kernel __attribute__((reqd_work_group_size(SIDE, SIDE / 4, 1))) void
+transpose_tiles(__global const T *restrict from, __global T *restrict to, int images, int rows, int columns)
+{
+    __local T tile[SIDE][SIDE + 1];
+    const int across = (columns + SIDE - 1) / SIDE, down = (rows + SIDE - 1) / SIDE;
+    const int lx = get_local_id(0), ly = get_local_id(1);
+    for (int t = get_group_id(0); t < images * down * across; t += get_num_groups(0)) {
+        const size_t image = (size_t)(t / across / down) * rows * columns;
+        const int row0 = t / across % down * SIDE, column0 = t % across * SIDE;
+        barrier(CLK_LOCAL_MEM_FENCE); // the tile before is read
+        for (int i = ly; i < SIDE && row0 + i < rows; i += SIDE / 4)
+            if (column0 + lx < columns)
+                tile[i][lx] = from[image + (size_t)(row0 + i) * columns + column0 + lx];
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int i = ly; i < SIDE && column0 + i < columns; i += SIDE / 4)
+            if (row0 + lx < rows)
+                to[image + (size_t)(column0 + i) * rows + row0 + lx] = tile[lx][i];
+    }
+}
+#endif

@@ -47,8 +47,17 @@ static void test_stride(void **state)
             assert_true(size.local >= 1 && size.local <= limits->max_work_group && size.local <= limits->max_work_item[0]);
             assert_true(size.global >= size.local && size.global % size.local == 0);
             assert_true(size.global <= (size_t)sizes[i] + size.local); // no group without work
-            int64_t pieces = stp_worksize_scan(limits, sizes[i]);
-            assert_true(pieces >= 1 && pieces <= sizes[i]);
+            struct stp_scan_size scan = stp_worksize_scan(limits, sizes[i]);
+            assert_true(scan.pieces >= 1 && scan.pieces <= sizes[i]);
+            assert_true(scan.local >= 1 && scan.local <= limits->max_work_group && (scan.local & (scan.local - 1)) == 0);
+            assert_true(scan.local == 1 || !limits->is_cpu);
+            struct stp_transpose_size transpose = stp_worksize_transpose(limits, 2, sizes[i], 100);
+            assert_true(transpose.side == 0 || !limits->is_cpu);
+            assert_true(transpose.local[0] * transpose.local[1] <= limits->max_work_group);
+            assert_true((size_t)transpose.side * (size_t)(transpose.side + 1) * 8 <= limits->local_memory);
+            struct stp_group_size group = stp_worksize_group(limits, 100, sizes[i]);
+            assert_true(group.local[0] * group.local[1] <= limits->max_work_group && group.local[1] <= limits->max_work_item[1]);
+            assert_true(group.global[0] == group.local[0] && group.global[1] % group.local[1] == 0);
         }
 }
 

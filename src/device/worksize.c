@@ -58,10 +58,29 @@ struct stp_group_size stp_worksize_group(const struct stp_limits *limits, int64_
     return (struct stp_group_size){{across, (size_t)stp_max64(1, groups) * down}, {across, down}, wide};
 }
 
-int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
+struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits, int64_t images, int64_t channels, int64_t sites)
 {
-    int64_t most = limits->is_cpu ? (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT : 1024;
-    return stp_max64(1, stp_min64(stp_div_up(sites, 64), most));
+    size_t side = 32;
+    while (side >= 4 && (side * side / 4 > limits->max_work_group || side > limits->max_work_item[0] ||
+                         side / 4 > limits->max_work_item[1] || side * (side + 1) * 8 > limits->local_memory))
+        side /= 2;
+    if (limits->is_cpu || side < 4)
+        return (struct stp_transpose_size){.side = 0};
+    int64_t tiles = images * stp_div_up(channels, (int64_t)side) * stp_div_up(sites, (int64_t)side);
+    size_t groups = (size_t)stp_max64(1, stp_min64(tiles, 4 * (int64_t)most_groups(limits)));
+    return (struct stp_transpose_size){{groups * side, side / 4}, {side, side / 4}, (int)side};
+}
+
+struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
+{
+    if (limits->is_cpu) {
+        int64_t most = (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT;
+        return (struct stp_scan_size){stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), 1};
+    }
+    size_t local = 1, most = group_limit(limits, 256);
+    while (local * 2 <= most)
+        local *= 2;
+    return (struct stp_scan_size){stp_max64(1, stp_min64(stp_div_up(sites, 2 * (int64_t)local), 1024)), local};
 }
 
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns, int64_t depth)

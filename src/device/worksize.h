@@ -26,11 +26,22 @@ struct stp_group_size {
 };
 struct stp_group_size stp_worksize_group(const struct stp_limits *limits, int64_t rows, int64_t vectors);
 
+// Tiles of transpose_tiles (cl/layout.cl). side 0: a device that takes the other kernels.
+struct stp_transpose_size {
+    size_t global[2], local[2];
+    int side;
+};
+struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits, int64_t images, int64_t channels, int64_t sites);
+
 // Floats in the vectors of kernels that stream through memory.
 int stp_worksize_vector(const struct stp_limits *limits);
 
-// Number of pieces into which a scan over `sites` is cut, one work-item each; every piece reads all pieces' counts.
-int64_t stp_worksize_scan(const struct stp_limits *limits, int64_t sites);
+// Pieces into which a scan over `sites` is cut, one work-group of `local` items each; every piece reads all pieces' counts.
+struct stp_scan_size {
+    int64_t pieces;
+    size_t local; // a power of two
+};
+struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t sites);
 
 // Register tile of conv_rows (cl/conv_rows.cl): rows × (vec · vecs) columns, for `block` row tiles after one another.
 struct stp_tile {

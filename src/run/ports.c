@@ -19,19 +19,26 @@ static void add_transpose(struct stp_plan *plan, const stp_tensor *t, int to, in
 {
     char options[64];
     bool words = t->dtype == STP_F32 || t->dtype == STP_I32;
-    snprintf(options, sizeof options, "-DT=%s -DWORDS=%d -DVEC=%d",
+    const struct stp_limits *limits = &plan->device->limits;
+    int64_t sites = t->dims[2] * t->dims[3];
+    struct stp_transpose_size size = stp_worksize_transpose(limits, t->dims[0], t->dims[1], sites);
+    snprintf(options, sizeof options, "-DT=%s -DWORDS=%d -DVEC=%d -DSIDE=%d",
              words                 ? "int"
              : t->dtype == STP_I64 ? "long"
                                    : "uchar",
-             words, stp_worksize_vector(&plan->device->limits));
-    struct stp_step *step = stp_plan_step(plan, NULL, "layout", options, pack ? "nchw_to_nhwc" : "nhwc_to_nchw");
-    int64_t sites = t->dims[2] * t->dims[3];
+             words, stp_worksize_vector(limits), size.side);
+    const char *kernel = size.side ? "transpose_tiles" : pack ? "nchw_to_nhwc" : "nhwc_to_nchw";
+    struct stp_step *step = stp_plan_step(plan, NULL, "layout", options, kernel);
+    bool by_sites = size.side && !pack; // transpose_tiles is told rows and columns
     stp_step_read(step, from);
     stp_step_write(step, to);
     stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[0]));
-    stp_step_int(step, stp_plan_i32(plan, NULL, t->dims[1]));
-    stp_step_int(step, stp_plan_i32(plan, NULL, sites));
-    stp_step_stride(step, t->dims[0] * stp_div_up(sites, pack ? 16 : 32));
+    stp_step_int(step, stp_plan_i32(plan, NULL, by_sites ? sites : t->dims[1]));
+    stp_step_int(step, stp_plan_i32(plan, NULL, by_sites ? t->dims[1] : sites));
+    if (size.side)
+        stp_step_size(step, 2, size.global, size.local);
+    else
+        stp_step_stride(step, t->dims[0] * stp_div_up(sites, pack ? 16 : 32));
 }
 
 void stp_plan_inputs(struct stp_plan *plan)

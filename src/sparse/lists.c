@@ -27,43 +27,42 @@ static struct stp_rows all_rows(struct stp_plan *plan, int64_t sites)
     return (struct stp_rows){.all = true, .rows = slot, .inverse = slot, .count = slot, .sites = sites, .list = -1};
 }
 
-static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const char *kernel)
+static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const char *kernel, size_t local)
 {
-    char options[32];
-    snprintf(options, sizeof options, "-DT=%s -DVEC=%d",
+    char options[64];
+    snprintf(options, sizeof options, "-DT=%s -DVEC=%d -DLOCAL=%d",
              mask == STP_F32   ? "float"
              : mask == STP_I32 ? "int"
              : mask == STP_I64 ? "long"
                                : "uchar",
-             stp_worksize_vector(&plan->device->limits));
+             stp_worksize_vector(&plan->device->limits), (int)local);
     return stp_plan_step(plan, NULL, "lists", options, kernel);
 }
 
-static void one_item_each(struct stp_step *step, int64_t pieces)
+static void set_size(struct stp_step *step, const struct stp_scan_size *size)
 {
-    struct stp_worksize size = stp_worksize_stride(&step->plan->device->limits, pieces);
-    size.global = (size_t)stp_div_up(pieces, (int64_t)size.local) * size.local;
-    stp_step_size(step, 1, &size.global, &size.local);
+    size_t global = (size_t)size->pieces * size->local;
+    stp_step_size(step, 1, &global, &size->local);
 }
 
 static void add_flags(struct stp_plan *plan, const struct stp_region *region, int flags, int counts, int64_t sites,
-                      int64_t pieces)
+                      const struct stp_scan_size *size)
 {
     struct stp_step *step;
     if (region->kind == STP_SITES_LIST) {
         const struct stp_place *mask = stp_plan_place(plan, plan->instance->graph->values[region->mask]);
-        step = add_step(plan, mask->dtype, "flag_mask");
+        step = add_step(plan, mask->dtype, "flag_mask", size->local);
         stp_step_read(step, mask->slot);
         stp_step_int(step, stp_plan_i32(plan, NULL, mask->rows.sites));
     } else {
         struct stp_rows of = stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
-        step = add_step(plan, STP_F32, "flag_need");
+        step = add_step(plan, STP_F32, "flag_need", size->local);
         stp_step_in_rows(step, &of);
     }
     stp_step_write(step, flags);
     stp_step_write(step, counts);
     stp_step_int(step, stp_plan_i32(plan, NULL, sites));
-    stp_step_int(step, stp_plan_i32(plan, NULL, pieces));
+    stp_step_int(step, stp_plan_i32(plan, NULL, size->pieces));
     if (region->kind == STP_SITES_NEED) {
         const struct stp_window *w = &region->window;
         const int64_t numbers[16] = {region->h,      region->w,      region->of_h, region->of_w,
@@ -71,25 +70,25 @@ static void add_flags(struct stp_plan *plan, const struct stp_region *region, in
                                      w->dilation[0], w->dilation[1], w->pad[0],    w->pad[1]};
         stp_step_ints(step, numbers, 16);
     }
-    one_item_each(step, pieces);
+    set_size(step, size);
 }
 
 static void build_list(struct stp_plan *plan, const struct stp_region *region, const struct stp_rows *rows)
 {
-    int64_t pieces = stp_worksize_scan(&plan->device->limits, rows->sites);
+    struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, rows->sites);
     int flags = stp_plan_temp(plan, (size_t)rows->sites);
-    int counts = stp_plan_temp(plan, (size_t)pieces * sizeof(int32_t));
-    add_flags(plan, region, flags, counts, rows->sites, pieces);
-    struct stp_step *step = add_step(plan, STP_F32, "write_list");
+    int counts = stp_plan_temp(plan, (size_t)size.pieces * sizeof(int32_t));
+    add_flags(plan, region, flags, counts, rows->sites, &size);
+    struct stp_step *step = add_step(plan, STP_F32, "write_list", size.local);
     stp_step_read(step, flags);
     stp_step_read(step, counts);
     stp_step_write(step, rows->rows);
     stp_step_write(step, rows->inverse);
     stp_step_write(step, rows->count);
     stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
-    stp_step_int(step, stp_plan_i32(plan, NULL, pieces));
+    stp_step_int(step, stp_plan_i32(plan, NULL, size.pieces));
     stp_step_int(step, stp_plan_i32(plan, NULL, (int64_t)(identity_share * (double)rows->sites)));
-    one_item_each(step, pieces);
+    set_size(step, &size);
 }
 
 struct stp_rows stp_plan_rows(struct stp_plan *plan, int region, int64_t sites)
