@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // conv_tile: what conv_rows.cl computes, for devices with local memory of their own: a work-group of LX × LY items computes
 // TILE_M = LY · RM rows × TILE_N = LX · RN output channels, through tiles of the input and the weights in local memory, two of each: while
-// one is multiplied, the next is on its way.
+// one is multiplied, the next AHEAD are on their way.
 // NDRange : (groups · LX, LY), local (LX, LY); groups stride over the ceil(rows / TILE_M) · panels tiles, panel fastest
 // in, w, bias, identity, out, size: as in conv_rows.cl; w is packed for TILE_N columns; `zeros` is not used
 // Tunables: LX, LY {1 … 32}  RM, RN {1, 2, 4, 8}  KC {1 … 32}: products of one step; all powers of two
+//           AHEAD {1, 2}: steps that are read before they are multiplied
 //           PIECE 4 where IC/G % 4 == 0, else 1: input channels read at once; KC / PIECE ≤ LX · LY
 //           ALIGNED 1 where OC/G % 4 == 0
 // Needs   : OpenCL C 1.2; local memory 2 · KC · (TILE_M + PAD + TILE_N) · 4 bytes
@@ -214,6 +215,26 @@ static void multiply(float acc[RM][RN], __local const float *a, __local const fl
             acc[i][j] = fma(xs[i], weights[j], acc[i][j]);
 }
 
+// Multiplies the step that begins at product k and lies in the tiles NOW; the next one goes to the tiles THEN, and one is read.
+#define STEP(k, NOW, THEN)                                                                                             \
+    if ((k) + AHEAD * KC < products) {                                                                                 \
+        read_input(&reader, input[NOW % AHEAD], from, in_inverse, in_listed, size);                                    \
+        read_weights(weights[NOW % AHEAD], wp + (size_t)((k) + AHEAD * KC) * TILE_N,                                   \
+                     (products - (k) - AHEAD * KC) * TILE_N, item);                                                    \
+    }                                                                                                                  \
+    if (products - (k) >= KC) {                                                                                        \
+        _Pragma("unroll") for (int i = 0; i < KC; i++)                                                                 \
+            multiply(acc, a[NOW] + i * (TILE_M + PAD), b[NOW] + i * TILE_N, lx, ly);                                   \
+    } else {                                                                                                           \
+        for (int i = 0; i < products - (k); i++)                                                                       \
+            multiply(acc, a[NOW] + i * (TILE_M + PAD), b[NOW] + i * TILE_N, lx, ly);                                   \
+    }                                                                                                                  \
+    if ((k) + KC < products) {                                                                                         \
+        store_input(input[THEN % AHEAD], a[THEN], item);                                                               \
+        store_weights(weights[THEN % AHEAD], b[THEN], item);                                                           \
+    }                                                                                                                  \
+    barrier(CLK_LOCAL_MEM_FENCE);
+
 __kernel __attribute__((reqd_work_group_size(LX, LY, 1))) void
 conv_tile(__global const float *restrict in, __global const int *restrict in_inverse,
           __global const int *restrict in_count, int in_sites, __global const float *restrict w,
@@ -247,33 +268,23 @@ conv_tile(__global const float *restrict in, __global const int *restrict in_inv
         }
 
         struct reader reader;
-        PT input[A_EACH];
-        VT weights[B_EACH];
+        PT input[AHEAD][A_EACH];
+        VT weights[AHEAD][B_EACH];
         begin(&reader, row0, rows, in_inverse, in_listed, out_rows, out_listed, item, size);
-        read_input(&reader, input, from, in_inverse, in_listed, size);
-        read_weights(weights, wp, products * TILE_N, item);
-        store_input(input, a[0], item);
-        store_weights(weights, b[0], item);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        for (int k0 = 0, now = 0; k0 < products; k0 += KC, now = 1 - now) {
-            const int more = k0 + KC < products;
-            if (more) {
-                read_input(&reader, input, from, in_inverse, in_listed, size);
-                read_weights(weights, wp + (size_t)(k0 + KC) * TILE_N, (products - k0 - KC) * TILE_N, item);
-            }
-            if (products - k0 >= KC) {
 #pragma unroll
-                for (int k = 0; k < KC; k++)
-                    multiply(acc, a[now] + k * (TILE_M + PAD), b[now] + k * TILE_N, lx, ly);
-            } else {
-                for (int k = 0; k < products - k0; k++)
-                    multiply(acc, a[now] + k * (TILE_M + PAD), b[now] + k * TILE_N, lx, ly);
+        for (int i = 0; i < AHEAD; i++) {
+            read_input(&reader, input[i], from, in_inverse, in_listed, size);
+            read_weights(weights[i], wp + (size_t)i * KC * TILE_N, (products - i * KC) * TILE_N, item);
+        }
+        store_input(input[0], a[0], item);
+        store_weights(weights[0], b[0], item);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        // Two steps, so that what is where is known when this is compiled.
+        for (int k = 0; k < products; k += 2 * KC) {
+            STEP(k, 0, 1)
+            if (k + KC < products) {
+                STEP(k + KC, 1, 0)
             }
-            if (more) {
-                store_input(input, a[1 - now], item);
-                store_weights(weights, b[1 - now], item);
-            }
-            barrier(CLK_LOCAL_MEM_FENCE);
         }
 
 #pragma unroll

@@ -2,7 +2,7 @@
 #include "device/worksize.h"
 
 // Work-groups per compute unit: enough that a core which falls behind costs little, few enough that a launch stays cheap.
-enum { CPU_GROUPS_PER_UNIT = 16, GPU_GROUPS_PER_UNIT = 8, GPU_GROUP = 64 };
+enum { CPU_GROUPS_PER_UNIT = 16, GPU_GROUPS_PER_UNIT = 32, GPU_TILES_PER_UNIT = 8, GPU_GROUP = 64 };
 
 static size_t group_limit(const struct stp_limits *limits, size_t wanted)
 {
@@ -54,7 +54,7 @@ struct stp_group_size stp_worksize_group(const struct stp_limits *limits, int64_
     while (across < group && (int64_t)across * wide < vectors)
         across *= 2;
     size_t down = group / across < limits->max_work_item[1] ? group / across : limits->max_work_item[1];
-    int64_t groups = stp_min64(stp_div_up(rows, (int64_t)down), 4 * (int64_t)most_groups(limits));
+    int64_t groups = stp_min64(stp_div_up(rows, (int64_t)down), (int64_t)most_groups(limits));
     return (struct stp_group_size){{across, (size_t)stp_max64(1, groups) * down}, {across, down}, wide};
 }
 
@@ -67,20 +67,30 @@ struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits
     if (limits->is_cpu || side < 4)
         return (struct stp_transpose_size){.side = 0};
     int64_t tiles = images * stp_div_up(channels, (int64_t)side) * stp_div_up(sites, (int64_t)side);
-    size_t groups = (size_t)stp_max64(1, stp_min64(tiles, 4 * (int64_t)most_groups(limits)));
+    size_t groups = (size_t)stp_max64(1, stp_min64(tiles, (int64_t)most_groups(limits)));
     return (struct stp_transpose_size){{groups * side, side / 4}, {side, side / 4}, (int)side};
+}
+
+static size_t power_of_two_up_to(size_t limit)
+{
+    size_t power = 1;
+    while (power * 2 <= limit)
+        power *= 2;
+    return power;
 }
 
 struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
 {
+    enum { GROUP = 256, LARGE_GROUP = 1024, MOST_BITS = 32, MOST_PIECES = 1024 };
     if (limits->is_cpu) {
         int64_t most = (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT;
-        return (struct stp_scan_size){stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), 1};
+        return (struct stp_scan_size){.pieces = stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), .local = 1};
     }
-    size_t local = 1, most = group_limit(limits, 256);
-    while (local * 2 <= most)
-        local *= 2;
-    return (struct stp_scan_size){stp_max64(1, stp_min64(stp_div_up(sites, 2 * (int64_t)local), 1024)), local};
+    size_t large = power_of_two_up_to(group_limit(limits, LARGE_GROUP)), local = power_of_two_up_to(group_limit(limits, GROUP));
+    if (sites <= MOST_BITS * (int64_t)large)
+        return (struct stp_scan_size){.alone = true, .pieces = 1, .local = large};
+    int64_t pieces = stp_min64(stp_div_up(sites, 2 * (int64_t)local), MOST_PIECES);
+    return (struct stp_scan_size){.pieces = pieces, .local = local};
 }
 
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns, int64_t depth)
@@ -98,7 +108,7 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t 
     // Less reads weights more often, more pushes input rows out of the nearest caches. Cores with registers so wide have room in their
     // second cache for more rows, where weights are too many for it.
     tile.block = limits->vector_width >= 16 && columns * depth * 4 > 1 << 20 ? 16 : 4;
-    tile.groups = limits->compute_units * (size_t)(limits->is_cpu ? 32 : GPU_GROUPS_PER_UNIT);
+    tile.groups = limits->compute_units * 32;
     return tile;
 }
 
@@ -172,12 +182,12 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, in
 {
     // From the fewest reads of local memory per fma to the most work-groups.
     static const struct stp_local_tile tiles[] = {
-        {.across = 16, .down = 16, .columns = 8, .rows = 8, .depth = 8},
-        {.across = 16, .down = 16, .columns = 4, .rows = 8, .depth = 16},
-        {.across = 8, .down = 16, .columns = 4, .rows = 8, .depth = 16},
-        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 16},
-        {.across = 8, .down = 16, .columns = 4, .rows = 4, .depth = 16},
-        {.across = 8, .down = 8, .columns = 4, .rows = 4, .depth = 16},
+        {.across = 16, .down = 16, .columns = 8, .rows = 8, .depth = 8, .ahead = 1},
+        {.across = 16, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
+        {.across = 8, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
+        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 16, .ahead = 1},
+        {.across = 8, .down = 16, .columns = 4, .rows = 4, .depth = 16, .ahead = 1},
+        {.across = 8, .down = 8, .columns = 4, .rows = 4, .depth = 16, .ahead = 1},
     };
     struct stp_local_tile tile = {0};
     for (size_t i = 0; i < STP_LENGTH(tiles); i++) {
@@ -191,6 +201,6 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, in
     while (tile.columns > 1 && tile.across * tile.columns / 2 >= columns)
         tile.columns /= 2;
     shrink_local_tile(limits, &tile);
-    tile.groups = limits->compute_units * (size_t)GPU_GROUPS_PER_UNIT;
+    tile.groups = limits->compute_units * (size_t)GPU_TILES_PER_UNIT;
     return tile;
 }

@@ -36,8 +36,10 @@ struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits
 // Floats in the vectors of kernels that stream through memory.
 int stp_worksize_vector(const struct stp_limits *limits);
 
-// Pieces into which a scan over `sites` is cut, one work-group of `local` items each; every piece reads all pieces' counts.
+// Pieces into which a scan over `sites` is cut, one work-group of `local` items each; every piece reads all pieces' counts. `alone`: one
+// work-group does it all, each item up to 32 sites.
 struct stp_scan_size {
+    bool alone;
     int64_t pieces;
     size_t local; // a power of two
 };
@@ -65,9 +67,9 @@ struct stp_projection_tile {
 struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limits, int64_t columns);
 
 // Local-memory tile of conv_tile (cl/conv_tile.cl): across × down items, each of `columns` × `rows` results, `depth` products a step, read
-// `piece` input channels at once.
+// `ahead` steps before and `piece` input channels at once.
 struct stp_local_tile {
-    int across, down, columns, rows, depth, piece;
+    int across, down, columns, rows, depth, ahead, piece;
     size_t groups;
 };
 // Per group: input channels and output channels; `rows`: how many are expected.

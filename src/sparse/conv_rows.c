@@ -86,8 +86,8 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t
                                   .dimensions = 2,
                                   .global = {tile.groups * across, down},
                                   .local = {across, down}};
-    snprintf(v.options, sizeof v.options, "-DLX=%d -DLY=%d -DRM=%d -DRN=%d -DKC=%d -DPIECE=%d -DALIGNED=%d", tile.across,
-             tile.down, tile.rows, tile.columns, tile.depth, tile.piece, columns % 4 == 0);
+    snprintf(v.options, sizeof v.options, "-DLX=%d -DLY=%d -DRM=%d -DRN=%d -DKC=%d -DAHEAD=%d -DPIECE=%d -DALIGNED=%d", tile.across,
+             tile.down, tile.rows, tile.columns, tile.depth, tile.ahead, tile.piece, columns % 4 == 0);
     return v;
 }
 

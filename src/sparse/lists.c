@@ -45,49 +45,74 @@ static void set_size(struct stp_step *step, const struct stp_scan_size *size)
     stp_step_size(step, 1, &global, &size->local);
 }
 
-static void add_flags(struct stp_plan *plan, const struct stp_region *region, int flags, int counts, int64_t sites,
-                      const struct stp_scan_size *size)
+// The kernel that looks at each site, and what it looks at: `of_mask` or `of_list`.
+static struct stp_step *add_look(struct stp_plan *plan, const struct stp_region *region, const char *of_mask, const char *of_list,
+                                 size_t local)
 {
     struct stp_step *step;
     if (region->kind == STP_SITES_LIST) {
         const struct stp_place *mask = stp_plan_place(plan, plan->instance->graph->values[region->mask]);
-        step = add_step(plan, mask->dtype, "flag_mask", size->local);
+        step = add_step(plan, mask->dtype, of_mask, local);
         stp_step_read(step, mask->slot);
         stp_step_int(step, stp_plan_i32(plan, NULL, mask->rows.sites));
     } else {
         struct stp_rows of = stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
-        step = add_step(plan, STP_F32, "flag_need", size->local);
+        step = add_step(plan, STP_F32, of_list, local);
         stp_step_in_rows(step, &of);
     }
-    stp_step_write(step, flags);
-    stp_step_write(step, counts);
-    stp_step_int(step, stp_plan_i32(plan, NULL, sites));
-    stp_step_int(step, stp_plan_i32(plan, NULL, size->pieces));
-    if (region->kind == STP_SITES_NEED) {
-        const struct stp_window *w = &region->window;
-        const int64_t numbers[16] = {region->h,      region->w,      region->of_h, region->of_w,
-                                     w->kernel[0],   w->kernel[1],   w->stride[0], w->stride[1],
-                                     w->dilation[0], w->dilation[1], w->pad[0],    w->pad[1]};
-        stp_step_ints(step, numbers, 16);
-    }
-    set_size(step, size);
+    return step;
+}
+
+static void add_window(struct stp_step *step, const struct stp_region *region)
+{
+    if (region->kind != STP_SITES_NEED)
+        return;
+    const struct stp_window *w = &region->window;
+    const int64_t numbers[16] = {region->h,      region->w,      region->of_h, region->of_w,
+                                 w->kernel[0],   w->kernel[1],   w->stride[0], w->stride[1],
+                                 w->dilation[0], w->dilation[1], w->pad[0],    w->pad[1]};
+    stp_step_ints(step, numbers, 16);
+}
+
+static void add_outputs(struct stp_step *step, const struct stp_rows *rows)
+{
+    stp_step_write(step, rows->rows);
+    stp_step_write(step, rows->inverse);
+    stp_step_write(step, rows->count);
+    stp_step_int(step, stp_plan_i32(step->plan, NULL, rows->sites));
+}
+
+static void add_most(struct stp_step *step, const struct stp_rows *rows)
+{
+    stp_step_int(step, stp_plan_i32(step->plan, NULL, (int64_t)(identity_share * (double)rows->sites)));
 }
 
 static void build_list(struct stp_plan *plan, const struct stp_region *region, const struct stp_rows *rows)
 {
     struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, rows->sites);
+    if (size.alone) {
+        struct stp_step *step = add_look(plan, region, "list_mask", "list_need", size.local);
+        add_outputs(step, rows);
+        add_most(step, rows);
+        add_window(step, region);
+        set_size(step, &size);
+        return;
+    }
     int flags = stp_plan_temp(plan, (size_t)rows->sites);
     int counts = stp_plan_temp(plan, (size_t)size.pieces * sizeof(int32_t));
-    add_flags(plan, region, flags, counts, rows->sites, &size);
-    struct stp_step *step = add_step(plan, STP_F32, "write_list", size.local);
-    stp_step_read(step, flags);
-    stp_step_read(step, counts);
-    stp_step_write(step, rows->rows);
-    stp_step_write(step, rows->inverse);
-    stp_step_write(step, rows->count);
+    struct stp_step *step = add_look(plan, region, "flag_mask", "flag_need", size.local);
+    stp_step_write(step, flags);
+    stp_step_write(step, counts);
     stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
     stp_step_int(step, stp_plan_i32(plan, NULL, size.pieces));
-    stp_step_int(step, stp_plan_i32(plan, NULL, (int64_t)(identity_share * (double)rows->sites)));
+    add_window(step, region);
+    set_size(step, &size);
+    step = add_step(plan, STP_F32, "write_list", size.local);
+    stp_step_read(step, flags);
+    stp_step_read(step, counts);
+    add_outputs(step, rows);
+    stp_step_int(step, stp_plan_i32(plan, NULL, size.pieces));
+    add_most(step, rows);
     set_size(step, &size);
 }
 
