@@ -74,10 +74,11 @@ typedef struct stp_session_stats {
     stp_session_macs macs;
     double prepare_ms;   // planning and compiling, 0 if nothing had to be prepared
     double run_ms;       // the last run: from inputs in host memory to all outputs in host memory
+    double device_ms;    // of it: from the first kernel's start to the last one's end, by the device's clock; 0: not told
     size_t arena_bytes;  // device memory for activations and lists
     size_t weight_bytes; // device memory for weights
 } stp_session_stats;
-// After stp_session_prepare() or a run; before a run, `macs` and `run_ms` are 0. Errors: invalid argument (not prepared).
+// After stp_session_prepare() or a run; before a run, `macs`, `run_ms` and `device_ms` are 0. Errors: invalid argument (not prepared).
 STP_API stp_status stp_session_get_stats(stp_session *session, stp_session_stats *out);
 
 // What a node did in the last run. Strings are the session's, valid until it is prepared or run again.

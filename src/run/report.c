@@ -109,6 +109,7 @@ stp_status stp_session_get_stats(stp_session *session, stp_session_stats *out)
     *out = (stp_session_stats){.macs = session->has_run ? session->macs : (stp_session_macs){0},
                                .prepare_ms = session->prepare_ms,
                                .run_ms = session->run_ms,
+                               .device_ms = session->device_ms,
                                .arena_bytes = session->plan->arena_bytes,
                                .weight_bytes = session->constants.bytes};
     return STP_OK;

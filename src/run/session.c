@@ -262,7 +262,8 @@ static stp_status poison(stp_session *session)
     return STP_OK;
 }
 
-static stp_status enqueue_step(stp_session *session, struct stp_step *step)
+// `timed`: the device shall tell when it ran.
+static stp_status enqueue_step(stp_session *session, struct stp_step *step, bool timed)
 {
     if (step->event) {
         clReleaseEvent(step->event);
@@ -270,7 +271,7 @@ static stp_status enqueue_step(stp_session *session, struct stp_step *step)
     }
     cl_int code =
         clEnqueueNDRangeKernel(session->device->queue, step->kernel, (cl_uint)step->dimensions, NULL, step->global,
-                               step->local, 0, NULL, session->params.profile ? &step->event : NULL);
+                               step->local, 0, NULL, timed ? &step->event : NULL);
     if (code == CL_SUCCESS)
         return STP_OK;
     char call[256];
@@ -307,22 +308,28 @@ static stp_status enqueue_all(stp_session *session)
     if (session->params.poison)
         STP_TRY(poison(session));
     STP_TRY(write_inputs(session));
-    for (int i = 0; i < session->plan->n_steps; i++)
-        STP_TRY(enqueue_step(session, session->plan->steps[i]));
+    const int last = session->plan->n_steps - 1;
+    for (int i = 0; i <= last; i++)
+        STP_TRY(enqueue_step(session, session->plan->steps[i], session->params.profile || i == 0 || i == last));
     return read_outputs(session);
+}
+
+static double event_ms(const struct stp_step *step, cl_profiling_info what)
+{
+    cl_ulong ns = 0;
+    if (step->event)
+        clGetEventProfilingInfo(step->event, what, sizeof ns, &ns, NULL);
+    return (double)ns * 1e-6;
 }
 
 static void read_times(stp_session *session)
 {
-    for (int i = 0; i < session->plan->n_steps; i++) {
-        struct stp_step *step = session->plan->steps[i];
-        cl_ulong start = 0, end = 0;
-        if (step->event) {
-            clGetEventProfilingInfo(step->event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL);
-            clGetEventProfilingInfo(step->event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL);
-        }
-        step->ms = (double)(end - start) * 1e-6;
-    }
+    const struct stp_plan *plan = session->plan;
+    for (int i = 0; i < plan->n_steps; i++)
+        plan->steps[i]->ms = event_ms(plan->steps[i], CL_PROFILING_COMMAND_END) - event_ms(plan->steps[i], CL_PROFILING_COMMAND_START);
+    session->device_ms = plan->n_steps ? event_ms(plan->steps[plan->n_steps - 1], CL_PROFILING_COMMAND_END) -
+                                             event_ms(plan->steps[0], CL_PROFILING_COMMAND_START)
+                                       : 0;
 }
 
 stp_status stp_session_run(stp_session *session)
@@ -338,8 +345,7 @@ stp_status stp_session_run(stp_session *session)
     STP_TRY(status);
     STP_TRY(finished);
     session->run_ms = stp_now_ms() - start;
-    if (session->params.profile)
-        read_times(session);
+    read_times(session);
     session->has_run = true;
     return STP_OK;
 }

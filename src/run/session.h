@@ -18,7 +18,7 @@ struct stp_session {
     stp_tensor *inputs;    // copies; data NULL until set
     stp_tensor *outputs;   // of the last run
     bool has_run;
-    double prepare_ms, run_ms;
+    double prepare_ms, run_ms, device_ms;
 
     // What is read back when it is asked for (report.c).
     bool has_masks, has_nodes;

@@ -18,7 +18,7 @@ from tools.zoo import networks, photo
 from tools.zoo.layers import ZooError
 
 from . import models, pool, report
-from .runtimes import PEERS, RUNTIMES, Job, RuntimeFailure
+from .runtimes import GPU_PEERS, PEERS, RUNTIMES, Job, RuntimeFailure
 
 ROOT = Path(__file__).resolve().parents[2]
 DENSITIES = {
@@ -60,6 +60,8 @@ def _check(arguments):
     """Completes the arguments; finds what would otherwise only be noticed at the end."""
     arguments.size = arguments.size or ((224, 224) if arguments.form == "classifier" else (1344, 800))
     arguments.library = arguments.library.resolve()
+    if arguments.peers is None:
+        arguments.peers = tuple(GPU_PEERS if arguments.on_device else PEERS)
     _cpus(arguments.threads)
     if not arguments.library.exists():
         raise BenchError(f"{arguments.library} does not exist: build stipple, or name the library with --library")
@@ -114,7 +116,7 @@ def _facts(arguments):
     return {
         "network": arguments.network, "form": arguments.form, "batch": arguments.batch, "height": height,
         "width": width, "scattered": int(arguments.scattered), "photo": arguments.photo.name, "cpu": _cpu_name(),
-        "threads": arguments.threads,
+        "threads": arguments.threads, "on_device": int(arguments.on_device),
     }
 
 
@@ -176,7 +178,7 @@ def _start_all(arguments, entries, files):
         outputs = _start_stipple(arguments, entries, job, None, wanted)
         wanted = outputs if wanted is None else wanted
     ours = len(entries)
-    peers = [Job(key, PEERS[key].name, files.twin, files.image, files.outputs) for key in arguments.peers]
+    peers = [Job(key, RUNTIMES[key].name, files.twin, files.image, files.outputs) for key in arguments.peers]
     disagreed = [job.label for job in peers if not _start_peer(arguments, entries, job, wanted)]
     if disagreed and len(entries) == ours:
         raise BenchError("stipple's outputs agree with nobody's")
@@ -188,7 +190,8 @@ def _start_all(arguments, entries, files):
 
 def _start(arguments, entries, job, density=None):
     say(f"loading {job.label}")
-    job = replace(job, threads=arguments.threads, library=str(arguments.library), device=arguments.device)
+    job = replace(job, threads=arguments.threads, library=str(arguments.library), device=arguments.device,
+                  on_device=arguments.on_device)
     worker = pool.Worker(job, _cpus(arguments.threads))
     entry = pool.Entry(worker, job.runtime, job.label, density, job.exact, RUNTIMES[job.runtime].float32)
     entries.append(entry)
@@ -212,7 +215,7 @@ def _start_stipple(arguments, entries, job, density, wanted=None):
 
 def _start_peer(arguments, entries, job, wanted):
     """False if its outputs are others; it is left out then, as it is if it cannot be had."""
-    kind = PEERS[job.runtime]
+    kind = RUNTIMES[job.runtime]
     missing = kind.missing()
     if missing:
         say(f"{job.label} is left out: no Python package {', '.join(missing)} "
@@ -271,8 +274,11 @@ def _parser():
     parser.add_argument("--scattered", action="store_true",
                         help="masks without structure instead of such that follow the photo")
     parser.add_argument("--exact", action="store_true", help="run stipple's sessions in exact mode as well")
-    parser.add_argument("--peers", type=_peers, default=tuple(PEERS), metavar="LIST",
-                        help=f"the other runtimes, of {', '.join(PEERS)}; or none (default: all)")
+    parser.add_argument("--peers", type=_peers, metavar="LIST",
+                        help=f"the other runtimes, of {', '.join(PEERS | GPU_PEERS)}; or none (default: all for CPUs; "
+                        "with --on-device, those for GPUs)")
+    parser.add_argument("--on-device", action="store_true",
+                        help="time the device alone: inputs and outputs stay in its memory")
     parser.add_argument("--runs", type=_count, default=15, metavar="N",
                         help="timed runs of each, in turn (default: 15)")
     parser.add_argument("--threads", type=_count, default=2, metavar="N",
@@ -309,8 +315,8 @@ def _densities(text):
 def _peers(text):
     names = [] if text == "none" else text.split(",")
     for name in names:
-        if name not in PEERS:
-            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(PEERS)}")
+        if name not in PEERS | GPU_PEERS:
+            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(PEERS | GPU_PEERS)}")
     return tuple(dict.fromkeys(names))
 
 

@@ -42,7 +42,8 @@ class SessionMask(ctypes.Structure):
 
 class SessionStats(ctypes.Structure):
     _fields_ = [("dense", c_double), ("done", c_double), ("masks", c_double), ("interpolation", c_double),
-                ("prepare_ms", c_double), ("run_ms", c_double), ("arena_bytes", c_size_t), ("weight_bytes", c_size_t)]
+                ("prepare_ms", c_double), ("run_ms", c_double), ("device_ms", c_double), ("arena_bytes", c_size_t),
+                ("weight_bytes", c_size_t)]
 
 
 class Library:
@@ -109,6 +110,12 @@ class Session:
             data = ctypes.cast(tensor.data, POINTER(ctypes.c_float))
             result.append(np.ctypeslib.as_array(data, tensor.dims[:tensor.rank]).copy())
         return result
+
+    def device_ms(self):
+        """The last run's time on the device."""
+        stats = SessionStats()
+        self.library.call("stp_session_get_stats", self.handle, ctypes.byref(stats))
+        return stats.device_ms
 
     def stats(self):
         """MACs as the theoretical factor counts them, and the mean share of sampled sites over the masks."""

@@ -5,7 +5,7 @@ import csv
 import statistics
 
 COLUMNS = (
-    "network form batch height width scattered photo cpu threads device fma_peak_gflops runtime version exact density "
+    "network form batch height width scattered photo cpu threads device on_device fma_peak_gflops runtime version exact density "
     "sampled theoretical_factor dense_gmac done_gmac runs min_ms median_ms gflops share_of_peak fastest_peer "
     "peer_factor peer_share twin_factor twin_share load_s peak_mb difference").split()
 
@@ -57,8 +57,10 @@ class Report:
             f"CPU      {facts['cpu']}; threads: {facts['threads']}; float32 fma peak: "
             + (f"{peak:.0f} GFLOP/s, measured" if peak else "not measured"),
             f"device   {facts['device']}",
+            "timed    one run, from the first kernel's start to the last one's end, by the device's clock;"
+            if facts["on_device"] else
             "timed    one run, from inputs in host memory to all outputs in host memory; setting inputs is left out;",
-            "         PyTorch's outputs stay channels_last. Memory is a whole process's, with the Python in it.",
+            "         PyTorch's outputs stay channels_last on a CPU. Memory is a whole process's, with the Python in it.",
             "",
         ]
         lines += _table(

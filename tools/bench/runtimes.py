@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtimes that are compared. Each is a class with the same methods; an object lives in a worker process and holds
 one network. __init__ imports the runtime, load() readies the network and sets its inputs, run() is what is timed: from
-inputs in host memory to all outputs in host memory."""
+inputs in host memory to all outputs in host memory. With Job.on_device it gives the milliseconds that kernels took, from
+the first one's start to the last one's end, instead."""
 
 import importlib.metadata
 import subprocess
@@ -30,6 +31,7 @@ class Job:
     library: str = ""  # stipple's
     device: str = ""
     exact: bool = False
+    on_device: bool = False
 
     def arrays(self):
         return {name: np.load(path) for name, path in self.inputs.items()}
@@ -75,7 +77,10 @@ class Stipple(Runtime):
         for name, array in self.job.arrays().items():
             self.session.set_input(name, array)
         self.session.prepare()
-        self.run = self.session.run
+
+    def run(self):
+        self.session.run()
+        return self.session.device_ms() if self.job.on_device else None
 
     def version(self):
         return self.library.version
@@ -265,6 +270,44 @@ class PyTorch(Runtime):
         return [np.ascontiguousarray(tensor.numpy()) for tensor in self.result]
 
 
+class PyTorchCuda(Runtime):
+    """With cuDNN, in true float32; the planes of a channel one after another, which was the fastest."""
+    name = "PyTorch CUDA"
+    packages = ("torch", "onnx")
+
+    def __init__(self, job):
+        super().__init__(job)
+        from . import torch_graph
+        self.api = torch_graph.torch
+        self.graph = torch_graph.Graph
+        if not self.api.cuda.is_available():
+            raise RuntimeFailure("it finds no CUDA device")
+
+    def load(self):
+        backends = self.api.backends
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = False
+        backends.cudnn.benchmark = True
+        self.module = self.graph(self.job.model).eval().to("cuda")
+        (array,) = self.job.arrays().values()
+        self.host = self.api.from_numpy(array).pin_memory()
+        self.input = self.host.to("cuda")
+
+    def run(self):
+        with self.api.inference_mode():
+            if not self.job.on_device:
+                self.result = [tensor.cpu() for tensor in self.module(self.host.to("cuda"))]
+                return None
+            start, end = (self.api.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            self.result = self.module(self.input)
+            end.record()
+            end.synchronize()
+            return start.elapsed_time(end)
+
+    def outputs(self):
+        return [np.ascontiguousarray(tensor.cpu().numpy()) for tensor in self.result]
+
+
 def _convert(command, made):
     done = subprocess.run(command, cwd=made.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", check=False)
@@ -277,4 +320,5 @@ PEERS = {
     "onnxruntime": OnnxRuntime, "openvino": OpenVino, "openvino-bf16": OpenVinoDefault, "ncnn": Ncnn, "mnn": Mnn,
     "torch": PyTorch,
 }
-RUNTIMES = {"stipple": Stipple} | PEERS
+GPU_PEERS = {"torch-cuda": PyTorchCuda}
+RUNTIMES = {"stipple": Stipple} | PEERS | GPU_PEERS
