@@ -21,6 +21,7 @@ struct stp_limits {
     uint64_t global_memory, max_allocation; // bytes
     uint32_t vector_width;                  // floats of the native vector, at least 1
     uint32_t base_align;                    // bytes; sub-buffers start at multiples of it
+    bool apart;                             // sub-buffers must not overlap
 };
 
 struct stp_program;

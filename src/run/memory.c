@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory plan: every slot gets an offset in one arena such that slots which live at the same time do not overlap. The arena is
-// one buffer, or several where the device does not allow one so large. Largest first, each at the lowest place that is free.
+// one buffer, or several where the device does not allow one so large. Largest first, each at the lowest place that is free. Where parts of a
+// buffer must not overlap (struct stp_limits), slots share a part or lie apart, which takes more memory.
 #include <stdlib.h>
 
 #include "run/plan.h"
@@ -62,7 +63,7 @@ static size_t find_offset(const struct stp_plan *plan, const struct stp_slot *sl
     int count = 0;
     for (int i = 0; i < n_placed; i++) {
         const struct stp_slot *other = &plan->slots[placed[i].slot];
-        if (other->chunk == chunk && (plan->poison || live_together(slot, other)))
+        if (other->chunk == chunk && (plan->poison || plan->device->limits.apart || live_together(slot, other)))
             neighbours[count++] = placed[i];
     }
     qsort(neighbours, (size_t)count, sizeof *neighbours, by_offset);
@@ -75,6 +76,20 @@ static size_t find_offset(const struct stp_plan *plan, const struct stp_slot *sl
         at = end > at ? end : at;
     }
     return at;
+}
+
+// The smallest part that is free while `slot` lives, as the number of the slot that it was made for, or −1. All are large enough.
+static int find_part(struct stp_plan *plan, const struct stp_slot *slot, const struct order *placed, int n_placed)
+{
+    for (int i = 0; i < n_placed; i++) {
+        const struct stp_slot *other = &plan->slots[placed[i].slot];
+        if (live_together(slot, other))
+            plan->slots[other->part].busy = n_placed;
+    }
+    for (int i = n_placed - 1; i >= 0; i--)
+        if (plan->slots[placed[i].slot].part == placed[i].slot && plan->slots[placed[i].slot].busy != n_placed)
+            return placed[i].slot;
+    return -1;
 }
 
 static stp_status add_chunk(struct stp_plan *plan)
@@ -96,7 +111,9 @@ static stp_status place_slots(struct stp_plan *plan, struct order *order, int co
             return stp_fail(plan->device->context, STP_ERROR_OUT_OF_MEMORY,
                             "one tensor needs %.1f MiB, and %s allows buffers of at most %.1f MiB",
                             (double)slot->bytes / 0x1p20, plan->device->info.name, (double)limits->max_allocation / 0x1p20);
-        for (int c = 0;; c++) {
+        int part = limits->apart && !plan->poison ? find_part(plan, slot, order, i) : -1;
+        slot->part = part < 0 ? order[i].slot : part;
+        for (int c = 0; part < 0; c++) {
             if (c == plan->n_chunks)
                 STP_TRY(add_chunk(plan));
             size_t at = find_offset(plan, slot, c, order, i, neighbours);
@@ -130,17 +147,21 @@ static stp_status make_buffers(struct stp_plan *plan)
         STP_TRY(stp_device_buffer(plan->device, plan->chunk_bytes[c], flags, NULL, "activations", &plan->chunks[c]));
     for (int s = 0; s < plan->n_slots; s++) {
         struct stp_slot *slot = &plan->slots[s];
-        if (slot->in_place >= 0) {
-            slot->memory = plan->slots[slot->in_place].memory; // made before: slots are shared in slot order
-            STP_TRY(stp_cl_check(plan->device, clRetainMemObject(slot->memory), "clRetainMemObject"));
-        }
-        if (!needs_memory(slot))
+        if (!needs_memory(slot) || slot->part != s)
             continue;
         cl_buffer_region region = {slot->offset, slot->bytes};
         cl_int code;
         slot->memory = clCreateSubBuffer(plan->chunks[slot->chunk], CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION,
                                          &region, &code);
         STP_TRY(stp_cl_check(plan->device, code, "clCreateSubBuffer"));
+    }
+    for (int s = 0; s < plan->n_slots; s++) {
+        struct stp_slot *slot = &plan->slots[s];
+        if (!slot->memory && slot->last >= 0) {
+            // Slots that take over memory come after the one it belongs to.
+            slot->memory = plan->slots[slot->in_place >= 0 ? slot->in_place : slot->part].memory;
+            STP_TRY(stp_cl_check(plan->device, clRetainMemObject(slot->memory), "clRetainMemObject"));
+        }
     }
     return STP_OK;
 }

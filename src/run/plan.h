@@ -40,6 +40,8 @@ struct stp_slot {
     bool constant;   // `memory` belongs to the session's constants
     size_t offset;   // within its chunk of the arena
     int chunk;
+    int part;        // the slot that the sub-buffer was made for: itself, or one that lives at another time
+    int busy;        // scratch
     cl_mem memory;   // set before the memory plan: a buffer of its own; else a sub-buffer of a chunk
 };
 
