@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Row lists without atomics: the sites of a mask, or those that a window at another list's sites reads, in raster order.
 // Two launches of `pieces` work-groups, each with its contiguous share of the sites: the first counts, the second writes behind
-// what the pieces before it counted. Or one launch of one group, list_mask or list_need, for up to 32 · LOCAL sites.
+// what the pieces before it counted. Or one launch of one group, list_mask or list_need, for up to EACH · LOCAL sites, and for list_need as many
+// of the list given.
 // NDRange : (pieces · LOCAL), local (LOCAL)
 // mask    : [1 or N][H·W] T, non-zero where a site is sampled
 // flags   : [sites] uchar, 1 where a site belongs to the list; counts: [pieces] i32
 // rows    : [≤ sites] i32; inverse: [sites] i32, −1 where a site is not listed; total: [1] i32
 // A list longer than `most` becomes the identity: total = sites, and rows and inverse are not written (lower.h: not read either).
 // Tunables: T mask type (float, int, long, uchar); LOCAL items of a group, a power of two, 1 on CPUs; VEC {4, 8, 16}, of CPUs
-// Needs   : OpenCL C 1.2; local memory LOCAL · 4 bytes.  Numerics: none
+// Needs   : OpenCL C 1.2; local memory LOCAL · 4 bytes, of list_mask and list_need LOCAL · EACH more.  Numerics: none
 
 #define VLOAD STP_CAT(vload, VEC)
 #define VSTORE STP_CAT(vstore, VEC)
@@ -63,20 +64,6 @@ static int step_of(int at, int stride, int size)
     return at < size ? at : -1;
 }
 
-// Whether a window at a site of the list given reads the site (n, y, x).
-static int is_needed(__global const int *of_inverse, int of_listed, int n, int y, int x, int16 window)
-{
-    int flag = 0;
-    for (int ky = 0; ky < window.s4 && !flag; ky++) {
-        const int ty = step_of(y + window.sa - ky * window.s8, window.s6, window.s2);
-        for (int kx = 0; kx < window.s5 && ty >= 0 && !flag; kx++) {
-            const int tx = step_of(x + window.sb - kx * window.s9, window.s7, window.s3);
-            flag = tx >= 0 && (!of_listed || of_inverse[(n * window.s2 + ty) * window.s3 + tx] >= 0);
-        }
-    }
-    return flag;
-}
-
 // window: H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x; (H, W) of the list to make, (OH, OW) of the list given.
 __kernel void flag_need(__global const int *restrict of_inverse, __global const int *restrict of_count, int of_sites,
                         __global uchar *restrict flags, __global int *restrict counts, int sites, int pieces, int16 window)
@@ -104,7 +91,14 @@ __kernel void flag_need(__global const int *restrict of_inverse, __global const 
             s += VEC - 1;
             continue;
         }
-        const uchar flag = is_needed(of_inverse, of_listed, n, y, x, window);
+        uchar flag = 0;
+        for (int ky = 0; ky < window.s4 && !flag; ky++) {
+            const int ty = step_of(y + window.sa - ky * window.s8, window.s6, oh);
+            for (int kx = 0; kx < window.s5 && ty >= 0 && !flag; kx++) {
+                const int tx = step_of(x + window.sb - kx * window.s9, window.s7, ow);
+                flag = tx >= 0 && (!of_listed || of_inverse[(n * oh + ty) * ow + tx] >= 0);
+            }
+        }
         flags[s] = flag;
         count += flag;
     }
@@ -146,18 +140,25 @@ __kernel void write_list(__global const uchar *restrict flags, __global const in
     }
 }
 
-// Of the sites share.x … share.y − 1 those whose bits are set belong to the list; every item of the group brings its share.
-static void write_bits(uint bits, int2 share, __local int *sums, __global int *rows, __global int *inverse, __global int *total,
-                       int sites, int most)
+#if LOCAL > 1
+#define EACH 24 // sites of an item
+
+// listed: of each site, whether the list holds it.
+static void write_listed(__local const uchar *listed, __local int *sums, __global int *rows, __global int *inverse, __global int *total,
+                         int sites, int most)
 {
-    const int count = popcount(bits), before = sum_before(sums, count) - count, all = sums[LOCAL - 1];
+    const int2 share = stp_share_of(sites, LOCAL, get_local_id(0));
+    int count = 0;
+    for (int s = share.x; s < share.y; s++)
+        count += listed[s];
+    const int before = sum_before(sums, count) - count, all = sums[LOCAL - 1];
     if (get_local_id(0) == 0)
         total[0] = all > most ? sites : all;
     if (all > most)
         return;
-    for (int s = share.x, row = before; s < share.y; s++, bits >>= 1) {
-        inverse[s] = (bits & 1) ? row : -1;
-        if (bits & 1)
+    for (int s = share.x, row = before; s < share.y; s++) {
+        inverse[s] = listed[s] ? row : -1;
+        if (listed[s])
             rows[row++] = s;
     }
 }
@@ -166,11 +167,12 @@ __kernel void list_mask(__global const T *restrict mask, int mask_sites, __globa
                         __global int *restrict inverse, __global int *restrict total, int sites, int most)
 {
     __local int sums[LOCAL];
-    const int2 share = stp_share_of(sites, LOCAL, get_local_id(0));
-    uint bits = 0;
-    for (int s = share.x; s < share.y; s++)
-        bits |= (uint)(mask[mask_sites == sites ? s : s % mask_sites] != 0) << (s - share.x);
-    write_bits(bits, share, sums, rows, inverse, total, sites, most);
+    __local uchar listed[LOCAL * EACH];
+#pragma unroll 4
+    for (int s = get_local_id(0); s < sites; s += LOCAL)
+        listed[s] = mask[mask_sites == sites ? s : s % mask_sites] != 0;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    write_listed(listed, sums, rows, inverse, total, sites, most);
 }
 
 __kernel void list_need(__global const int *restrict of_inverse, __global const int *restrict of_count, int of_sites,
@@ -178,10 +180,26 @@ __kernel void list_need(__global const int *restrict of_inverse, __global const 
                         int most, int16 window)
 {
     __local int sums[LOCAL];
-    const int2 share = stp_share_of(sites, LOCAL, get_local_id(0));
-    const int w = window.s1, h = window.s0, of_listed = of_count[0] < of_sites;
-    uint bits = 0;
-    for (int s = share.x; s < share.y; s++)
-        bits |= (uint)is_needed(of_inverse, of_listed, s / w / h, s / w % h, s % w, window) << (s - share.x);
-    write_bits(bits, share, sums, rows, inverse, total, sites, most);
+    __local uchar of[LOCAL * EACH], listed[LOCAL * EACH];
+    const int of_listed = of_count[0] < of_sites;
+#pragma unroll 4
+    for (int s = get_local_id(0); s < of_sites; s += LOCAL)
+        of[s] = !of_listed || of_inverse[s] >= 0;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int s = get_local_id(0); s < sites; s += LOCAL) {
+        const int line = s / window.s1, x = s - line * window.s1, n = line / window.s0, y = line - n * window.s0;
+        uchar flag = 0;
+        for (int ky = 0; ky < window.s4; ky++) {
+            const int ty = step_of(y + window.sa - ky * window.s8, window.s6, window.s2);
+            for (int kx = 0; kx < window.s5 && ty >= 0; kx++) {
+                const int tx = step_of(x + window.sb - kx * window.s9, window.s7, window.s3);
+                if (tx >= 0)
+                    flag |= of[(n * window.s2 + ty) * window.s3 + tx];
+            }
+        }
+        listed[s] = flag;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    write_listed(listed, sums, rows, inverse, total, sites, most);
 }
+#endif

@@ -8,7 +8,7 @@
 // part    : [rows or sites] and [columns] f32, `row_step` and `column_step` apart, this convolution's from column `first` on
 // bias    : [OC] f32; identity: as out, or of all sites; out: [rows][OC] f32
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, OC, flags, first, row_step
-// Tunables: VEC {4, 8, 16}; STRIDE 1: neighbouring work-items take neighbouring rows
+// Tunables: VEC {4, 8, 16}; STRIDE 1: neighbouring work-items take neighbouring rows, and then KH, KW, 0 where they are not known
 // Needs   : OpenCL C 1.2.  Numerics: exact
 #define VT STP_CAT(float, VEC)
 #define UT STP_CAT(uint, VEC)
@@ -88,6 +88,26 @@ __kernel void sample(__global const float *restrict logits, __global const long 
 
 // Summing ------------------------------------------------------------------------------------------------------------
 
+#if STRIDE && KH * KW
+// All sites are there; every tap is read before one is added. `image`: its first line.
+static float sum_taps(__global const float *column, int column_step, int image, int top, int left, int16 size)
+{
+    float values[KH * KW];
+#pragma unroll
+    for (int tap = 0; tap < KH * KW; tap++) {
+        const int y = top + tap / KW * size.s8, x = left + tap % KW * size.s9;
+        const int inside = y >= 0 && y < size.s0 && x >= 0 && x < size.s1;
+        const float value = column[(size_t)tap * column_step + (size_t)(inside ? (image + y) * size.s1 + x : 0) * size.sf];
+        values[tap] = inside ? value : 0.0f;
+    }
+    float sum = values[0];
+#pragma unroll
+    for (int tap = 1; tap < KH * KW; tap++)
+        sum += values[tap];
+    return sum;
+}
+#endif
+
 __kernel void mask_conv(__global const float *restrict part, __global const int *restrict in_inverse,
                         __global const int *restrict in_count, int in_sites, __global const float *restrict bias,
                         __global const float *restrict identity, __global const long *restrict seeds, int n_seeds,
@@ -145,7 +165,14 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
         for (int c = 0; c < oc; c++) {
             __global const float *column = first + (size_t)c * taps * column_step;
             float sum = 0.0f;
-            for (int ky = 0; ky < kh; ky++) {
+#if STRIDE && KH * KW
+            const int known = !in_listed;
+            if (known)
+                sum = sum_taps(column, column_step, n * h, top, left, size);
+#else
+            const int known = 0;
+#endif
+            for (int ky = 0; ky < kh && !known; ky++) {
                 const int y = top + ky * size.s8;
                 for (int kx = 0; kx < kw; kx++, column += column_step) {
                     const int x = left + kx * size.s9;

@@ -81,13 +81,14 @@ static size_t power_of_two_up_to(size_t limit)
 
 struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
 {
-    enum { GROUP = 256, LARGE_GROUP = 1024, MOST_BITS = 32, MOST_PIECES = 1024 };
+    enum { GROUP = 256, LARGE_GROUP = 512, EACH = 24, MOST_PIECES = 1024 }; // EACH: as in cl/lists.cl
     if (limits->is_cpu) {
         int64_t most = (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT;
         return (struct stp_scan_size){.pieces = stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), .local = 1};
     }
     size_t large = power_of_two_up_to(group_limit(limits, LARGE_GROUP)), local = power_of_two_up_to(group_limit(limits, GROUP));
-    if (sites <= MOST_BITS * (int64_t)large)
+    bool alone = large > 1 && sites <= EACH * (int64_t)large && large * (sizeof(int32_t) + 2 * EACH) <= limits->local_memory;
+    if (alone)
         return (struct stp_scan_size){.alone = true, .pieces = 1, .local = large};
     int64_t pieces = stp_min64(stp_div_up(sites, 2 * (int64_t)local), MOST_PIECES);
     return (struct stp_scan_size){.pieces = pieces, .local = local};
@@ -180,21 +181,25 @@ static void shrink_local_tile(const struct stp_limits *limits, struct stp_local_
 
 struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t channels, int64_t columns, int64_t rows)
 {
-    // From the fewest reads of local memory per fma to the most work-groups.
+    // From the fewest reads of local memory per fma to the most work-groups; measured on an H100.
     static const struct stp_local_tile tiles[] = {
-        {.across = 16, .down = 16, .columns = 8, .rows = 8, .depth = 8, .ahead = 1},
         {.across = 16, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
-        {.across = 8, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
-        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 16, .ahead = 1},
-        {.across = 8, .down = 16, .columns = 4, .rows = 4, .depth = 16, .ahead = 1},
-        {.across = 8, .down = 8, .columns = 4, .rows = 4, .depth = 16, .ahead = 1},
+        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 16, .ahead = 2},
+        {.across = 16, .down = 8, .columns = 4, .rows = 4, .depth = 32, .ahead = 2},
     };
+    static const struct stp_local_tile narrow_tiles[] = { // of up to 32 columns
+        {.across = 8, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
+        {.across = 8, .down = 8, .columns = 4, .rows = 4, .depth = 32, .ahead = 1},
+    };
+    enum { WIDE = STP_LENGTH(tiles), NARROW = STP_LENGTH(narrow_tiles) };
+    const bool is_narrow = columns <= 32;
     struct stp_local_tile tile = {0};
-    for (size_t i = 0; i < STP_LENGTH(tiles); i++) {
-        tile = tiles[i];
+    for (int i = 0; i < (is_narrow ? NARROW : WIDE); i++) {
+        tile = is_narrow ? narrow_tiles[i] : tiles[i];
         int64_t width = tile.across * tile.columns, height = tile.down * tile.rows;
         int64_t count = stp_div_up(columns, width) * stp_div_up(rows, height);
-        if (width < 2 * columns && local_tile_fits(limits, &tile) && count >= 2 * (int64_t)limits->compute_units)
+        // Two for each unit, or nearly.
+        if (local_tile_fits(limits, &tile) && 16 * count >= 31 * (int64_t)limits->compute_units)
             break;
     }
     tile.piece = channels % 4 == 0 ? 4 : 1;

@@ -89,7 +89,8 @@ static void add_most(struct stp_step *step, const struct stp_rows *rows)
 
 static void build_list(struct stp_plan *plan, const struct stp_region *region, const struct stp_rows *rows)
 {
-    struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, rows->sites);
+    const int64_t of = region->kind == STP_SITES_NEED ? region->n * region->of_h * region->of_w : 0;
+    struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, stp_max64(rows->sites, of));
     if (size.alone) {
         struct stp_step *step = add_look(plan, region, "list_mask", "list_need", size.local);
         add_outputs(step, rows);

@@ -172,9 +172,13 @@ void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
     const struct stp_node *sample = stp_plan_tail(plan, job->node)->sample;
     const struct stp_sample_params *params = sample ? sample->params : NULL;
     const struct stp_place *seed = sample ? stp_plan_place(plan, sample->inputs[1]) : NULL;
-    char options[32];
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d", stp_worksize_vector(limits), !limits->is_cpu);
+    const struct stp_window *w = &job->window;
+    enum { MOST_KNOWN = 25 };
+    bool is_known = !limits->is_cpu && w->kernel[0] * w->kernel[1] <= MOST_KNOWN;
+    char options[64];
+    snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d -DKH=%d -DKW=%d", stp_worksize_vector(limits), !limits->is_cpu,
+             is_known ? (int)w->kernel[0] : 0, is_known ? (int)w->kernel[1] : 0);
     struct stp_step *step = stp_plan_step(plan, job->node, "masks", options, "mask_conv");
     stp_step_read(step, part.slot);
     stp_step_in_rows(step, &job->x->rows);
@@ -188,7 +192,6 @@ void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
     stp_step_int(step, params ? params->stochastic : 0);
     stp_step_uint(step, params ? (uint32_t)params->stream : 0);
     stp_step_int(step, params ? (int32_t)params->grid : 0);
-    const struct stp_window *w = &job->window;
     const int64_t numbers[16] = {job->x->dims[2], job->x->dims[3],
                                  job->y->dims[2], job->y->dims[3],
                                  w->kernel[0],    w->kernel[1],

@@ -15,9 +15,9 @@ stp_status stp_lower_sample(struct stp_plan *plan, const struct stp_node *node)
     const struct stp_place *mask = stp_plan_place(plan, node->outputs[0]);
     if (!mask->rows.sites)
         return STP_OK;
-    char options[32];
+    char options[64];
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d", stp_worksize_vector(limits), !limits->is_cpu);
+    snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d -DKH=0 -DKW=0", stp_worksize_vector(limits), !limits->is_cpu);
     int64_t lines = mask->dims[0] * mask->dims[2];
     struct stp_step *step = stp_plan_step(plan, node, "masks", options, "sample");
     stp_step_read(step, logits->slot);
