@@ -375,7 +375,8 @@ static stp_status open_devices(struct comparison *all, const char *selector)
     if (!all->devices[1]->limits.is_cpu)
         return STP_OK;
     all->devices[1]->limits.is_cpu = false;
-    all->devices[1]->limits.apart = true; // as of Nvidia's
+    all->devices[1]->limits.apart = true;          // as of Nvidia's
+    all->devices[1]->info.unified_memory = false;
     return stp_device_open(&all->devices[0], all->context, selector);
 }
 

@@ -65,6 +65,7 @@ struct stp_port {
     int slot;
     size_t bytes;
     bool mapped; // outputs: in memory that host and device share, mapped instead of read
+    cl_mem staging; // of other outputs: host memory that the device can write, mapped; NULL where it cannot be had
 };
 
 struct stp_list {
