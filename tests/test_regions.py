@@ -164,6 +164,24 @@ def bottleneck(seed):
 
 
 @case
+def wide_tiles(seed):
+    # Rows and channels for the largest tiles, listed and not, none a multiple of them; products that fill no step.
+    g = Graph(seed, h=24, w=25, c=6)
+    m = g.sample(g.x, 6)
+    a = g.op("Relu", g.conv(g.x, 6, 70, 3))
+    a = g.interpolate(g.conv(a, 70, 68, 3), m)
+    return g.output(g.op("Add", g.conv(a, 68, 68), a))
+
+
+@case
+def long_lists(seed):
+    # More sites than one work-group takes.
+    g = Graph(seed, h=110, w=115, c=4)
+    a = g.conv(g.conv(g.x, 4, 4, 3), 4, 4, 3)
+    return g.output(g.interpolate(a, g.sample(g.x, 4)))
+
+
+@case
 def stride_and_odd_sizes(seed):
     g = Graph(seed, h=15, w=10)
     m = g.sample(g.x, 6, strides=[2, 2])
@@ -398,7 +416,7 @@ def random_graph(seed):
     return g.output(*([made[-1]] + [name for name in made[:-1] if r.random() < 0.15]))
 
 
-FEW = ["bottleneck", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate", "boxes_of_taps",
+FEW = ["bottleneck", "wide_tiles", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate", "boxes_of_taps",
        "masks_in_passing", "drawn_masks", "outputs_in_passing_odd", "outputs_in_passing_lines", "reordered_arithmetic_small"]
 REPORTS = ["Oclgrind -", "OCLGRIND", "Data race", "Invalid "]  # how Oclgrind's messages begin
 
