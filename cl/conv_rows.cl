@@ -30,6 +30,7 @@
 #define GROUPS size.se
 #define FLAGS size.sf
 
+#define AHEAD 32 // products by which weights are asked for before they are used: memory is slower than a row tile's fma, and pages are short
 #define CACHED 9 // segments whose input rows are kept for all panels of a row tile
 
 // Bits of FLAGS
@@ -182,6 +183,9 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
 #pragma unroll
                     for (int v = 0; v < VECS; v++)
                         weight[v] = VLOAD(v, wp);
+#pragma unroll
+                    for (int v = 0; v < VECS; v++)
+                        STP_PREFETCH(wp + AHEAD * TILE_N + v * VEC, 0);
                     wp += TILE_N;
 #pragma unroll
                     for (int m = 0; m < TILE_M; m++) {

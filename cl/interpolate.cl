@@ -22,13 +22,6 @@
 #define QUOTIENT STP_CAT(stp_quotient, VEC)
 STP_DEFINE_DIV(VEC)
 
-// PoCL's prefetch() does nothing, its compiler's does; Oclgrind has the same compiler and stops at it.
-#if __has_builtin(__builtin_prefetch) && defined(POCL_DEVICE_ADDRESS_BITS)
-#define PREFETCH(at) __builtin_prefetch(at, 1)
-#else
-#define PREFETCH(at) prefetch(at, VEC)
-#endif
-
 #define HAS_BIAS 1
 #define HAS_IDENTITY 2
 #define IDENTITY_ROWS 4 // the identity has the output's rows; otherwise all sites
@@ -221,7 +214,7 @@ static void project_rows(__global const float *from, int rows, int channels, __g
                 acc[n] = sums[p * COLUMNS + n];
             __global const float *wp = w + ((size_t)p * channels + c0) * COLUMNS;
             for (c = 0; c < depth; c++, wp += COLUMNS) {
-                PREFETCH(next + (size_t)(c0 + c) * VEC);
+                STP_PREFETCH(next + (size_t)(c0 + c) * VEC, 1);
                 const VT value = turned[c];
 #pragma unroll
                 for (int n = 0; n < COLUMNS; n++)

@@ -288,6 +288,14 @@ static void stp_transpose16(float16 *x)
 #define STP_STREAM(value, to) (*(__global VT *)(to) = (value))
 #endif
 
+// Asks for the line at `at`, which may lie beyond the buffer; `write` 1: to write there. PoCL's prefetch() does nothing, its compiler's does;
+// Oclgrind has the same compiler and stops at it.
+#if __has_builtin(__builtin_prefetch) && defined(POCL_DEVICE_ADDRESS_BITS)
+#define STP_PREFETCH(at, write) __builtin_prefetch(at, write)
+#else
+#define STP_PREFETCH(at, write)
+#endif
+
 // Work ---------------------------------------------------------------------------------------------------------------------
 
 // Share `i` of `shares` contiguous ones of `count` pieces: first … last − 1. They differ by a piece at most: runtimes hand out work-groups by

@@ -13,6 +13,7 @@
 #define VLOAD STP_CAT(vload, VEC)
 #define VSTORE STP_CAT(vstore, VEC)
 #define TILE_N (VEC * VECS)
+#define AHEAD 32 // as in conv_rows.cl
 #define POINTS 36
 
 // Bits of flags, as conv_rows'
@@ -135,6 +136,9 @@ __kernel void winograd_output(__global const float *restrict v, __global const f
 #pragma unroll
                 for (int n = 0; n < VECS; n++)
                     weight[n] = VLOAD(n, weights);
+#pragma unroll
+                for (int n = 0; n < VECS; n++)
+                    STP_PREFETCH(weights + AHEAD * TILE_N + n * VEC, 0);
                 weights += TILE_N;
 #pragma unroll
                 for (int m = 0; m < TILE_M; m++) {
