@@ -6,7 +6,7 @@
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, and perhaps its very memory, or of all sites
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
-// Tunables: ALIGNED 1 where OC/G % VEC == 0; TILE_M {1, 2, 4, 6, 8, 12}  VEC {4, 8, 16}  VECS {1, 2, 3}  BLOCK {1 … 32}; TILE_N = VEC · VECS
+// Tunables: ALIGNED 1 where OC/G % VEC == 0; TILE_M {1 … 16}  VEC {4, 8, 16}  VECS {1, 2, 3, 4}  BLOCK {1 … 32}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
 #define VT STP_CAT(float, VEC)
 #define VLOAD STP_CAT(vload, VEC)
@@ -184,8 +184,8 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                     for (int v = 0; v < VECS; v++)
                         weight[v] = VLOAD(v, wp);
 #pragma unroll
-                    for (int v = 0; v < VECS; v++)
-                        STP_PREFETCH(wp + AHEAD * TILE_N + v * VEC, 0);
+                    for (int n = 0; n < TILE_N; n += 16) // a line
+                        STP_PREFETCH(wp + AHEAD * TILE_N + n, 0);
                     wp += TILE_N;
 #pragma unroll
                     for (int m = 0; m < TILE_M; m++) {

@@ -134,7 +134,7 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
         const int x0 = site - line * ow, top = y0 * size.s6 - size.sa, left = x0 * size.s7 - size.sb;
         const uint at = (uint)(y0 * ow + x0), key = (flags & SAMPLE) ? (uint)seeds[n_seeds == 1 ? 0 : n] : 0;
         // Neighbouring sites side by side, where their windows neither leave their line nor the share.
-        if (!STRIDE && oc == 1 && row_step == 1 && size.s7 == 1 && !in_listed && !out_listed && left >= 0 &&
+        if (STRIDE == 0 && oc == 1 && row_step == 1 && size.s7 == 1 && !in_listed && !out_listed && left >= 0 &&
             left + VEC - 1 + (kw - 1) * size.s9 < w && r + VEC <= min(share.y, next)) {
             VT sum = (VT)(0.0f);
             for (int tap = 0; tap < taps; tap++) {

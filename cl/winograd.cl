@@ -137,8 +137,8 @@ __kernel void winograd_output(__global const float *restrict v, __global const f
                 for (int n = 0; n < VECS; n++)
                     weight[n] = VLOAD(n, weights);
 #pragma unroll
-                for (int n = 0; n < VECS; n++)
-                    STP_PREFETCH(weights + AHEAD * TILE_N + n * VEC, 0);
+                for (int n = 0; n < TILE_N; n += 16) // a line
+                    STP_PREFETCH(weights + AHEAD * TILE_N + n, 0);
                 weights += TILE_N;
 #pragma unroll
                 for (int m = 0; m < TILE_M; m++) {

@@ -69,7 +69,8 @@ static void test_register_tile(void **state)
     (void)state;
     for (size_t d = 0; d < STP_LENGTH(devices); d++)
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            struct stp_tile tile = stp_worksize_conv_rows(&devices[d].limits, sizes[i], 64);
+            const struct stp_conv_shape shape = {1, 64, 1, sizes[i], sizes[(i + 5) % STP_LENGTH(sizes)]};
+            struct stp_tile tile = stp_worksize_conv_rows(&devices[d].limits, &shape);
             int columns = tile.vec * tile.vecs;
             assert_true(tile.rows >= 1 && tile.vecs >= 1 && tile.groups >= 1 && tile.block >= 1 && tile.block <= 32);
             assert_true(tile.vec == 4 || tile.vec == 8 || tile.vec == 16);
@@ -90,7 +91,7 @@ static void test_winograd(void **state)
         assert_false(stp_worksize_winograd_wins(limits, 3, 64, 56 * 56, tiles_of_56));
         assert_false(stp_worksize_winograd_wins(limits, 64, 65, 56 * 56, tiles_of_56));
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            const struct stp_tile tile = stp_worksize_conv_rows(limits, 64, 36 * 64);
+            const struct stp_tile tile = stp_worksize_winograd_tile(limits, 64, 64, sizes[i]);
             int64_t batch = stp_worksize_winograd_batch(&tile, 64, 64, sizes[i]);
             assert_true(batch >= 1 && batch <= sizes[i]);
             assert_true(batch == sizes[i] || batch % tile.rows == 0); // whole register tiles but for the last batch
@@ -105,7 +106,8 @@ static void test_local_tile(void **state)
         for (size_t i = 0; i < STP_LENGTH(sizes); i++)
             for (size_t r = 0; r < STP_LENGTH(sizes); r++) {
                 const struct stp_limits *limits = &devices[d].limits;
-                struct stp_local_tile tile = stp_worksize_conv_tile(limits, sizes[i], sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r]);
+                const struct stp_conv_shape shape = {1, sizes[i], 9, sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r]};
+                struct stp_local_tile tile = stp_worksize_conv_tile(limits, &shape);
                 size_t across = (size_t)tile.across, down = (size_t)tile.down, depth = (size_t)tile.depth;
                 print_message("%s, %lld rows\n", devices[d].name, (long long)sizes[r]);
                 assert_true(across >= 1 && down >= 1 && tile.rows >= 1 && tile.columns >= 1 && tile.groups >= 1);

@@ -94,29 +94,45 @@ struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t 
     return (struct stp_scan_size){.pieces = pieces, .local = local};
 }
 
-struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns, int64_t depth)
+struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
+    enum { FEW_ROWS = 1000, FEW_CHANNELS = 16, MOST_PER_UNIT = 32, LEAST_PER_UNIT = 4, TILES = 16 };
+    const int64_t columns = shape->columns;
     // The accumulators should fill the vector registers but for a weight and a broadcast: 32 registers of 16 floats, or 16 of 8 or 4.
-    struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2};
-    if (limits->vector_width >= 16)
+    struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2, .block = 4};
+    if (limits->vector_width >= 16) {
         tile = (struct stp_tile){.rows = 12, .vec = 16, .vecs = 2};
-    else if (columns > 16 && columns <= 24)
-        tile = (struct stp_tile){.rows = 4, .vec = 8, .vecs = 3};
+        // Less reads weights more often, more pushes input rows out of the nearest caches. Cores with registers so wide have room in their
+        // second cache for more rows, where weights are too many for it.
+        tile.block = columns * shape->channels * shape->taps * 4 > 1 << 20 ? 16 : 4;
+        // Wide tiles waste fewer of few rows, and find out less often where rows lie.
+        if (columns % 64 == 0 && (shape->rows <= FEW_ROWS || shape->channels < FEW_CHANNELS))
+            tile = (struct stp_tile){.rows = 7, .vec = 16, .vecs = 4, .block = 8};
+    } else if (columns > 16 && columns <= 24) {
+        tile = (struct stp_tile){.rows = 4, .vec = 8, .vecs = 3, .block = 4};
+    }
     while (tile.vecs > 1 && tile.vec * tile.vecs / 2 >= columns)
         tile.vecs /= 2;
     while (tile.vec > 4 && tile.vec / 2 >= columns)
         tile.vec /= 2;
-    // Less reads weights more often, more pushes input rows out of the nearest caches. Cores with registers so wide have room in their
-    // second cache for more rows, where weights are too many for it.
-    tile.block = limits->vector_width >= 16 && columns * depth * 4 > 1 << 20 ? 16 : 4;
-    tile.groups = limits->compute_units * 32;
+    // A work-group costs as much as a small tile.
+    const int64_t units = limits->compute_units,
+                  tiles = shape->groups * stp_div_up(columns, tile.vec * tile.vecs) * stp_div_up(shape->rows, tile.rows);
+    tile.groups = (size_t)stp_max64(LEAST_PER_UNIT * units, stp_min64(tiles / TILES, MOST_PER_UNIT * units));
     return tile;
+}
+
+struct stp_tile stp_worksize_winograd_tile(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t tiles)
+{
+    enum { POINTS = 36 };
+    const struct stp_conv_shape shape = {1, in_channels, POINTS, out_channels, tiles};
+    return stp_worksize_conv_rows(limits, &shape);
 }
 
 bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels,
                                 int64_t sites, int64_t tiles)
 {
-    const struct stp_tile tile = stp_worksize_conv_rows(limits, out_channels, 36 * in_channels);
+    const struct stp_tile tile = stp_worksize_winograd_tile(limits, in_channels, out_channels, tiles);
     if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile.vec ||
         out_channels % (tile.vec * tile.vecs))
         return false;
@@ -179,8 +195,9 @@ static void shrink_local_tile(const struct stp_limits *limits, struct stp_local_
     }
 }
 
-struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t channels, int64_t columns, int64_t rows)
+struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
+    const int64_t columns = shape->columns;
     // From the fewest reads of local memory per fma to the most work-groups; measured on an H100.
     static const struct stp_local_tile tiles[] = {
         {.across = 16, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
@@ -197,12 +214,12 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, in
     for (int i = 0; i < (is_narrow ? NARROW : WIDE); i++) {
         tile = is_narrow ? narrow_tiles[i] : tiles[i];
         int64_t width = tile.across * tile.columns, height = tile.down * tile.rows;
-        int64_t count = stp_div_up(columns, width) * stp_div_up(rows, height);
+        int64_t count = shape->groups * stp_div_up(columns, width) * stp_div_up(shape->rows, height);
         // Two for each unit, or nearly.
         if (local_tile_fits(limits, &tile) && 16 * count >= 31 * (int64_t)limits->compute_units)
             break;
     }
-    tile.piece = channels % 4 == 0 ? 4 : 1;
+    tile.piece = shape->channels % 4 == 0 ? 4 : 1;
     while (tile.columns > 1 && tile.across * tile.columns / 2 >= columns)
         tile.columns /= 2;
     shrink_local_tile(limits, &tile);

@@ -45,16 +45,22 @@ struct stp_scan_size {
 };
 struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t sites);
 
+// A convolution, by what its tiles depend on.
+struct stp_conv_shape {
+    int64_t groups, channels, taps, columns; // the last three of a group: input channels, taps, output channels
+    int64_t rows;                            // how many outputs are expected
+};
+
 // Register tile of conv_rows (cl/conv_rows.cl): rows × (vec · vecs) columns, for `block` row tiles after one another.
 struct stp_tile {
     int rows, vec, vecs, block;
     size_t groups;
 };
-// Per group: output channels, and products per output.
-struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, int64_t columns, int64_t depth);
+struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const struct stp_conv_shape *shape);
 
 // Winograd's F(4×4, 3×3) in that register tile (cl/winograd.cl), instead of a convolution over rows: whether it is faster, and for how many
 // tiles of 4×4 outputs at a time. `sites` are the outputs, in `tiles` tiles.
+struct stp_tile stp_worksize_winograd_tile(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t tiles);
 bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites,
                                 int64_t tiles);
 int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles);
@@ -72,7 +78,6 @@ struct stp_local_tile {
     int across, down, columns, rows, depth, ahead, piece;
     size_t groups;
 };
-// Per group: input channels and output channels; `rows`: how many are expected.
-struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, int64_t channels, int64_t columns, int64_t rows);
+struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, const struct stp_conv_shape *shape);
 
 #endif

@@ -82,10 +82,10 @@ bool stp_winograd_suits(struct stp_plan *plan, const struct stp_conv_job *job)
 void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job)
 {
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    const struct stp_tile tile = stp_worksize_conv_rows(limits, job->ocg, 36 * job->icg);
     const struct stp_value *w = job->node->inputs[1];
     const int64_t ic = job->icg, oc = job->ocg, tiles_y = tiles_along(job, 0), tiles_x = tiles_along(job, 1);
     const int64_t tiles = job->x->dims[0] * tiles_y * tiles_x;
+    const struct stp_tile tile = stp_worksize_winograd_tile(limits, ic, oc, tiles);
     const int64_t batch = stp_worksize_winograd_batch(&tile, ic, oc, tiles);
     const struct packing packing = {.w = w, .ic = ic, .columns = tile.vec * tile.vecs};
     const size_t point = (size_t)ic * sizeof(float) * POINTS;

@@ -63,23 +63,26 @@ static void add_size(struct stp_step *step, const struct stp_conv_job *job, cons
     stp_step_ints(step, numbers, 16);
 }
 
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t channels, int64_t taps, int64_t columns,
-                                        const struct stp_rows *rows)
+int64_t stp_conv_expected(const struct stp_rows *rows)
+{
+    return rows->all ? rows->sites : rows->sites / 3;
+}
+
+struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
     struct stp_conv_variant v;
     if (limits->is_cpu) {
-        struct stp_tile tile = stp_worksize_conv_rows(limits, columns, channels * taps);
+        struct stp_tile tile = stp_worksize_conv_rows(limits, shape);
         v = (struct stp_conv_variant){.kernel = "conv_rows",
                                       .columns = tile.vec * tile.vecs,
                                       .dimensions = 1,
                                       .global = {tile.groups, 1},
                                       .local = {1, 1}};
         snprintf(v.options, sizeof v.options, "-DALIGNED=%d -DTILE_M=%d -DVEC=%d -DVECS=%d -DBLOCK=%d",
-                 columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs, tile.block);
+                 shape->columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs, tile.block);
         return v;
     }
-    // Of listed rows, a third.
-    struct stp_local_tile tile = stp_worksize_conv_tile(limits, channels, columns, rows->all ? rows->sites : rows->sites / 3);
+    struct stp_local_tile tile = stp_worksize_conv_tile(limits, shape);
     size_t across = (size_t)tile.across, down = (size_t)tile.down;
     v = (struct stp_conv_variant){.kernel = "conv_tile",
                                   .columns = tile.across * tile.columns,
@@ -87,7 +90,7 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t
                                   .global = {tile.groups * across, down},
                                   .local = {across, down}};
     snprintf(v.options, sizeof v.options, "-DLX=%d -DLY=%d -DRM=%d -DRN=%d -DKC=%d -DAHEAD=%d -DPIECE=%d -DALIGNED=%d", tile.across,
-             tile.down, tile.rows, tile.columns, tile.depth, tile.ahead, tile.piece, columns % 4 == 0);
+             tile.down, tile.rows, tile.columns, tile.depth, tile.ahead, tile.piece, shape->columns % 4 == 0);
     return v;
 }
 
@@ -160,8 +163,8 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         stp_winograd_add(plan, &job);
         return STP_OK;
     }
-    struct stp_conv_variant variant =
-        stp_conv_choose(&stp_plan_device(plan)->limits, job.icg, w->dims[2] * w->dims[3], job.ocg, &job.y->rows);
+    const struct stp_conv_shape shape = {job.groups, job.icg, w->dims[2] * w->dims[3], job.ocg, stp_conv_expected(&job.y->rows)};
+    struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, &shape);
     stp_conv_add(plan, &job, &variant, pack(plan, &job, variant.columns), job.y->slot, job.y);
     return STP_OK;
 }

@@ -36,9 +36,10 @@ struct stp_conv_variant {
     size_t global[2], local[2];
 };
 
-// Per group: input channels and output channels.
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, int64_t channels, int64_t taps, int64_t columns,
-                                        const struct stp_rows *rows);
+struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const struct stp_conv_shape *shape);
+
+// How many of these rows are expected to be there: of a list, a third.
+int64_t stp_conv_expected(const struct stp_rows *rows);
 
 // The step itself: from job->x's rows to y's in the slot `out`, with `weights` packed for the variant.
 void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_conv_variant *variant, int weights,
