@@ -96,7 +96,7 @@ struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t 
 
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
-    enum { FEW_ROWS = 1000, FEW_CHANNELS = 16, MOST_PER_UNIT = 32, LEAST_PER_UNIT = 4, TILES = 16 };
+    enum { FEW_ROWS = 1500, FEW_CHANNELS = 16, MOST_PER_UNIT = 32, LEAST_PER_UNIT = 4, TILES = 16 };
     const int64_t columns = shape->columns;
     // The accumulators should fill the vector registers but for a weight and a broadcast: 32 registers of 16 floats, or 16 of 8 or 4.
     struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2, .block = 4};
@@ -107,7 +107,7 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const st
         tile.block = columns * shape->channels * shape->taps * 4 > 1 << 20 ? 16 : 4;
         // Wide tiles waste fewer of few rows, and find out less often where rows lie.
         if (columns % 64 == 0 && (shape->rows <= FEW_ROWS || shape->channels < FEW_CHANNELS))
-            tile = (struct stp_tile){.rows = 7, .vec = 16, .vecs = 4, .block = 8};
+            tile = (struct stp_tile){.rows = 7, .vec = 16, .vecs = 4, .block = tile.block == 4 ? 8 : 16};
     } else if (columns > 16 && columns <= 24) {
         tile = (struct stp_tile){.rows = 4, .vec = 8, .vecs = 3, .block = 4};
     }
