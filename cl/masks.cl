@@ -165,14 +165,14 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
         for (int c = 0; c < oc; c++) {
             __global const float *column = first + (size_t)c * taps * column_step;
             float sum = 0.0f;
+            int ky = 0;
 #if STRIDE && KH * KW
-            const int known = !in_listed;
-            if (known)
+            if (!in_listed) {
                 sum = sum_taps(column, column_step, n * h, top, left, size);
-#else
-            const int known = 0;
+                ky = kh;
+            }
 #endif
-            for (int ky = 0; ky < kh && !known; ky++) {
+            for (; ky < kh; ky++) {
                 const int y = top + ky * size.s8;
                 for (int kx = 0; kx < kw; kx++, column += column_step) {
                     const int x = left + kx * size.s9;

@@ -138,11 +138,11 @@ bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_chan
         return false;
     // Both per channel in and out. Weights, four times as many for Winograd, come from memory: the time of some four multiplications a byte.
     // Multiplications include those for tiles that reach over the edge. Transforming costs a good third of what is saved at few channels, so
-    // the sum has to be clearly less.
+    // the sum has to be less than half.
     enum { WEIGHT = 16 };
     const int64_t multiplied = 36 * (stp_div_up(tiles, tile.rows) * tile.rows + WEIGHT),
                   directly = 9 * (sites + WEIGHT);
-    return 5 * multiplied <= 3 * directly;
+    return 2 * multiplied < directly;
 }
 
 int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels,

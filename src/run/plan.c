@@ -148,12 +148,14 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     plan->outputs = stp_arena_array(&plan->arena, (size_t)graph->n_outputs, sizeof *plan->outputs);
     if (!plan->places || !plan->lists || !plan->projections || !plan->inputs || !plan->outputs)
         stp_plan_out_of_memory(plan);
+    stp_plan_forget_files(plan); // what loading has read
     if (plan->status == STP_OK)
         stp_plan_find_tails(plan);
     if (plan->status == STP_OK)
         stp_plan_inputs(plan);
     if (plan->status == STP_OK)
         lower_all(plan);
+    stp_plan_forget_files(plan); // the weights are on the device now
     if (plan->status == STP_OK)
         stp_plan_outputs(plan, NULL);
     if (plan->status == STP_OK)

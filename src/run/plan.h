@@ -104,6 +104,7 @@ struct stp_plan {
     size_t *chunk_bytes;
     int n_chunks;
     size_t arena_bytes;
+    size_t read_bytes; // of files, for constants, since they were last forgotten
 };
 
 // Takes the instance over in every case. `progress` may be NULL.
@@ -120,6 +121,9 @@ void stp_plan_inputs(struct stp_plan *plan);
 void stp_plan_outputs(struct stp_plan *plan, const struct stp_value *value);
 void stp_plan_masks(struct stp_plan *plan);
 void stp_plan_keep_ports(struct stp_plan *plan);
+
+// slots.c: the model's files leave this process's memory, until they are read again.
+void stp_plan_forget_files(struct stp_plan *plan);
 
 // memory.c: offsets by lifetime, chunks, sub-buffers.
 stp_status stp_plan_allocate(struct stp_plan *plan);

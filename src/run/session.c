@@ -255,11 +255,6 @@ stp_status stp_session_prepare(stp_session *session)
         drop_plan(session);
         return status;
     }
-    // The weights are on the device now.
-    const struct stp_graph *graph = session_graph(session);
-    stp_file_forget(&graph->file);
-    for (int i = 0; i < graph->n_externals; i++)
-        stp_file_forget(&graph->externals[i]);
     session->stale = false;
     session->prepare_ms = stp_now_ms() - start;
     return STP_OK;

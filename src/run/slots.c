@@ -53,8 +53,8 @@ static stp_status pack_and_copy(struct stp_device *device, struct stp_constant *
     return status;
 }
 
-// Bytes of a constant that is worth a mapping; bytes that one core clears at a time.
-enum { LARGE = 256 << 10, CLEARED = 1 << 20 };
+// Bytes: of a constant that is worth a mapping; that one core clears at a time; of files that are read before they are forgotten.
+enum { LARGE = 256 << 10, CLEARED = 1 << 20, READ = 16 << 20 };
 
 struct clearing {
     char *memory;
@@ -83,6 +83,15 @@ static stp_status pack_in_place(struct stp_device *device, struct stp_constant *
                         "clEnqueueUnmapMemObject");
 }
 
+void stp_plan_forget_files(struct stp_plan *plan)
+{
+    const struct stp_graph *graph = plan->instance->graph;
+    stp_file_forget(&graph->file);
+    for (int i = 0; i < graph->n_externals; i++)
+        stp_file_forget(&graph->externals[i]);
+    plan->read_bytes = 0;
+}
+
 static struct stp_constant *make_constant(struct stp_plan *plan, const void *key, int variant, size_t bytes,
                                           stp_pack_fn *pack, const void *user)
 {
@@ -107,6 +116,10 @@ static struct stp_constant *make_constant(struct stp_plan *plan, const void *key
         return NULL;
     }
     constants->bytes += bytes;
+    // What is on the device is not held in the host's memory too.
+    plan->read_bytes += bytes;
+    if (plan->read_bytes >= READ)
+        stp_plan_forget_files(plan);
     constants->items[constants->count] = constant;
     return &constants->items[constants->count++];
 }
