@@ -20,8 +20,6 @@ STP_DEFINE_DIV(4)
 #define IDENTITY_ROWS 4
 #define RELU 8
 
-#define BOX (BOX_H * BOX_W)
-
 __kernel void interpolate_group(__global const float *restrict x, __global const int *restrict x_inverse,
                                 __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
                                 __global const float *restrict weights, float epsilon, __global const float *restrict bias,
@@ -36,17 +34,6 @@ __kernel void interpolate_group(__global const float *restrict x, __global const
         const int line = site / w, sx = site - line * w, sy = line % h;
         __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - sy) * w : 0);
         const int sampled = m[sy * w + sx] != 0;
-#if BOX <= 32
-        // Which taps count, all read before one is looked at.
-        uint taps = 0;
-#pragma unroll
-        for (int k = 0; k < BOX; k++) {
-            const int ty = sy + size.s5 + k / BOX_W, tx = sx + size.s6 + k % BOX_W;
-            const int inside = ty >= 0 && ty < h && tx >= 0 && tx < w;
-            const float tap = m[inside ? ty * w + tx : 0];
-            taps |= (uint)(inside && tap != 0 && weights[k] != 0) << k;
-        }
-#endif
         for (int v0 = first; v0 < vectors; v0 += WIDE * across) {
             VT value[WIDE];
 #pragma unroll
@@ -60,17 +47,11 @@ __kernel void interpolate_group(__global const float *restrict x, __global const
                         value[i] = AT(from, v0 + i * across);
             } else {
                 float sum = 0.0f;
-                for (int k = 0; k < BOX; k++) {
-                    const int dy = size.s5 + k / BOX_W, dx = size.s6 + k % BOX_W;
+                for (int k = 0; k < BOX_H * BOX_W; k++) {
+                    const int dy = size.s5 + k / BOX_W, dx = size.s6 + k % BOX_W, ty = sy + dy, tx = sx + dx;
                     const float weight = weights[k];
-#if BOX <= 32
-                    if (!(taps >> k & 1))
-                        continue;
-#else
-                    const int ty = sy + dy, tx = sx + dx;
                     if (weight == 0 || ty < 0 || ty >= h || tx < 0 || tx >= w || m[ty * w + tx] == 0)
                         continue;
-#endif
                     const int at = site + dy * w + dx;
                     __global const float *from = x + (size_t)(x_listed ? x_inverse[at] : at) * channels;
 #pragma unroll

@@ -201,7 +201,7 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
     // From the fewest reads of local memory per fma to the most work-groups; measured on an H100.
     static const struct stp_local_tile tiles[] = {
         {.across = 16, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
-        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 16, .ahead = 2},
+        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 32, .ahead = 1},
         {.across = 16, .down = 8, .columns = 4, .rows = 4, .depth = 32, .ahead = 2},
     };
     static const struct stp_local_tile narrow_tiles[] = { // of up to 32 columns
