@@ -88,6 +88,14 @@ class CommandTest(Folder):
             with Image.open(plot) as image:
                 self.assertGreater(image.width, 400)
 
+    def test_on_device(self):
+        done = self.run_command('--densities', '0.3', '--runs', '2', '--on-device', '--models', str(self.folder))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("by the device's clock", done.stdout)
+        self.assertRegex(done.stdout, r'density 0.3 +0\.\d+ +\d\.\d+ +\d+\.\d+ ')
+        if 'PyTorch CUDA' not in done.stdout:
+            self.assertIn('PyTorch CUDA is left out', done.stderr)
+
     def check_rows(self, rows, sparse):
         fastest = min(float(r['min_ms']) for r in rows if r['runtime'] not in ('stipple', 'openvino-bf16'))
         for row in rows:
@@ -115,6 +123,7 @@ class CommandTest(Folder):
                 (['--densities', '0'], 'above 0'),
                 (['--densities', '0.001'], 'out of reach'),
                 (['--peers', 'caffe'], "'caffe' is none of onnxruntime"),
+                (['--on-device', '--peers', 'onnxruntime'], 'onnxruntime does not tell its time on a device'),
                 (['--photo', 'missing.jpg'], 'missing.jpg'),
                 (['--csv', 'missing/all.csv'], 'no such folder'),
                 (['--threads', '100000'], '100000 threads'),

@@ -442,6 +442,8 @@ def main():
         paths = make_models(pathlib.Path(folder), few)
         done = subprocess.run([*arguments, *paths], check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(done.stdout, end="")
+    if done.returncode < 0:
+        sys.exit(f"{arguments[0]} was ended by signal {-done.returncode}")
     if any(report in done.stdout for report in REPORTS):
         sys.exit("Oclgrind reports an error: see above")
     sys.exit(done.returncode)

@@ -62,6 +62,9 @@ def _check(arguments):
     arguments.library = arguments.library.resolve()
     if arguments.peers is None:
         arguments.peers = tuple(GPU_PEERS if arguments.on_device else PEERS)
+    for name in arguments.peers:
+        if arguments.on_device and name not in GPU_PEERS:
+            raise BenchError(f"{name} does not tell its time on a device: --on-device goes with {', '.join(GPU_PEERS)}")
     _cpus(arguments.threads)
     if not arguments.library.exists():
         raise BenchError(f"{arguments.library} does not exist: build stipple, or name the library with --library")
