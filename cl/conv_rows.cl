@@ -185,7 +185,7 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                         weight[v] = VLOAD(v, wp);
 #pragma unroll
                     for (int n = 0; n < TILE_N; n += 16) // a line
-                        STP_PREFETCH(wp + AHEAD * TILE_N + n, 0);
+                        STP_PREFETCH(wp + AHEAD * TILE_N + n, 3);
                     wp += TILE_N;
 #pragma unroll
                     for (int m = 0; m < TILE_M; m++) {

@@ -214,7 +214,7 @@ static void project_rows(__global const float *from, int rows, int channels, __g
                 acc[n] = sums[p * COLUMNS + n];
             __global const float *wp = w + ((size_t)p * channels + c0) * COLUMNS;
             for (c = 0; c < depth; c++, wp += COLUMNS) {
-                STP_PREFETCH(next + (size_t)(c0 + c) * VEC, 1);
+                STP_PREFETCH(next + (size_t)(c0 + c) * VEC, 2); // more than the nearest cache can have on its way
                 const VT value = turned[c];
 #pragma unroll
                 for (int n = 0; n < COLUMNS; n++)

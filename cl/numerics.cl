@@ -288,12 +288,12 @@ static void stp_transpose16(float16 *x)
 #define STP_STREAM(value, to) (*(__global VT *)(to) = (value))
 #endif
 
-// Asks for the line at `at`, which may lie beyond the buffer; `write` 1: to write there. PoCL's prefetch() does nothing, its compiler's does;
-// Oclgrind has the same compiler and stops at it.
+// Asks for the line at `at`, which may lie beyond the buffer; `locality` 3: for the nearest cache, 2: for the next. PoCL's prefetch() does
+// nothing, its compiler's does; Oclgrind has the same compiler and stops at it.
 #if __has_builtin(__builtin_prefetch) && defined(POCL_DEVICE_ADDRESS_BITS)
-#define STP_PREFETCH(at, write) __builtin_prefetch(at, write)
+#define STP_PREFETCH(at, locality) __builtin_prefetch(at, 0, locality)
 #else
-#define STP_PREFETCH(at, write)
+#define STP_PREFETCH(at, locality)
 #endif
 
 // Work ---------------------------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ __kernel void winograd_output(__global const float *restrict v, __global const f
                     weight[n] = VLOAD(n, weights);
 #pragma unroll
                 for (int n = 0; n < TILE_N; n += 16) // a line
-                    STP_PREFETCH(weights + AHEAD * TILE_N + n, 0);
+                    STP_PREFETCH(weights + AHEAD * TILE_N + n, 3);
                 weights += TILE_N;
 #pragma unroll
                 for (int m = 0; m < TILE_M; m++) {
