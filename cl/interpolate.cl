@@ -6,7 +6,7 @@
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; weights: [BOX_H][BOX_W] f32, 0: no tap
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
 // project : [PANELS][C][COLUMNS] f32, padded with zeros; part: [columns][out's sites] f32
-// planes  : with PLANES, `out` once more as N×C×H×W f32; out has all sites then, and N is 1 or VEC divides H·W
+// planes  : with PLANES, `out` once more as N×C×H×W f32; out has all sites then, and N is 1 or 2 · VEC divides H·W
 // size    : H, W, C, mask sites, flags, dy and dx of the box's first tap, columns
 // Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); ALIGNED 1 where C % VEC == 0; VEC {4, 8, 16};
 //           WIDE {4, 8}; COLUMNS projected at a time, 0: no projection; PANELS
@@ -178,62 +178,82 @@ static void store_lanes(VT value, int rows, __global float *to)
         to[m] = lanes[m];
 }
 
-// Projects `rows` ≤ VEC rows; `stride` from column to column. They go to `planes` too, unless it is NULL, `plane` from channel to channel.
-// Meanwhile the cache is asked for `next`, VEC · channels floats.
+#define ROWS 2 // vectors of rows that are projected together: a weight that is read serves as many fma
+#define TILE (ROWS * VEC)
+
+// Projects `rows` ≤ TILE rows; `stride` from column to column. They go to `planes` too, unless it is NULL, `plane` from channel to channel.
+// Meanwhile the cache is asked for `next`, VEC · channels floats for each panel.
 static void project_rows(__global const float *from, int rows, int channels, __global const float *w, __global float *part,
                          int stride, int columns, __global float *planes, int plane, __global const float *next)
 {
-    VT sums[PANELS * COLUMNS];
+    VT sums[PANELS * COLUMNS][ROWS];
     for (int n = 0; n < PANELS * COLUMNS; n++)
-        sums[n] = (VT)(0.0f);
+        for (int v = 0; v < ROWS; v++)
+            sums[n][v] = (VT)(0.0f);
     for (int c0 = 0; c0 < channels; c0 += DEPTH) {
-        VT turned[DEPTH];
+        VT turned[ROWS][DEPTH];
         const int depth = min(DEPTH, channels - c0);
-        int c = 0;
-        for (; c + VEC <= depth; c += VEC)
-            turn(from + c0 + c, rows, channels, turned + c);
-        for (; c < depth; c++) {
-            float lanes[VEC];
-            for (int m = 0; m < VEC; m++)
-                lanes[m] = from[(size_t)min(m, rows - 1) * channels + c0 + c];
-            turned[c] = VLOAD(0, lanes);
+        for (int v = 0; v < ROWS; v++) {
+            const int first = min(v * VEC, rows - 1), there = min(VEC, rows - first); // beyond the last row it stands for the others
+            __global const float *at = from + (size_t)first * channels + c0;
+            int c = 0;
+            for (; c + VEC <= depth; c += VEC)
+                turn(at + c, there, channels, turned[v] + c);
+            for (; c < depth; c++) {
+                float lanes[VEC];
+                for (int m = 0; m < VEC; m++)
+                    lanes[m] = at[(size_t)min(m, there - 1) * channels + c];
+                turned[v][c] = VLOAD(0, lanes);
+            }
         }
-        for (c = 0; planes && c < depth; c++) {
-            __global float *to = planes + (size_t)(c0 + c) * plane;
-            if (rows < VEC)
-                store_lanes(turned[c], rows, to);
-            else if (VEC == 16 && plane % VEC == 0) // whole lines of cache
-                STP_STREAM(turned[c], to);
-            else
-                VSTORE(turned[c], 0, to);
-        }
+        for (int c = 0; planes && c < depth; c++)
+            for (int v = 0; v < ROWS && v * VEC < rows; v++) {
+                __global float *to = planes + (size_t)(c0 + c) * plane + v * VEC;
+                if (rows - v * VEC < VEC)
+                    store_lanes(turned[v][c], rows - v * VEC, to);
+                else if (VEC == 16 && plane % VEC == 0) // whole lines of cache
+                    STP_STREAM(turned[v][c], to);
+                else
+                    VSTORE(turned[v][c], 0, to);
+            }
         for (int p = 0; p < PANELS; p++) {
-            VT acc[COLUMNS];
+            VT acc[COLUMNS][ROWS];
 #pragma unroll
             for (int n = 0; n < COLUMNS; n++)
-                acc[n] = sums[p * COLUMNS + n];
-            __global const float *wp = w + ((size_t)p * channels + c0) * COLUMNS;
-            for (c = 0; c < depth; c++, wp += COLUMNS) {
-                STP_PREFETCH(next + (size_t)(c0 + c) * VEC, 2); // more than the nearest cache can have on its way
-                const VT value = turned[c];
 #pragma unroll
-                for (int n = 0; n < COLUMNS; n++)
-                    acc[n] = fma(value, (VT)(wp[n]), acc[n]);
+                for (int v = 0; v < ROWS; v++)
+                    acc[n][v] = sums[p * COLUMNS + n][v];
+            __global const float *wp = w + ((size_t)p * channels + c0) * COLUMNS;
+            for (int c = 0; c < depth; c++, wp += COLUMNS) {
+                STP_PREFETCH(next + ((size_t)p * channels + c0 + c) * VEC, 2); // more than the nearest cache can have on its way
+                VT value[ROWS];
+#pragma unroll
+                for (int v = 0; v < ROWS; v++)
+                    value[v] = turned[v][c];
+#pragma unroll
+                for (int n = 0; n < COLUMNS; n++) {
+                    const VT weight = (VT)(wp[n]);
+#pragma unroll
+                    for (int v = 0; v < ROWS; v++)
+                        acc[n][v] = fma(value[v], weight, acc[n][v]);
+                }
             }
 #pragma unroll
             for (int n = 0; n < COLUMNS; n++)
-                sums[p * COLUMNS + n] = acc[n];
+#pragma unroll
+                for (int v = 0; v < ROWS; v++)
+                    sums[p * COLUMNS + n][v] = acc[n][v];
         }
     }
-    for (int n = 0; n < columns; n++) {
-        __global float *to = part + (size_t)n * stride;
-        if (rows == VEC)
-            VSTORE(sums[n], 0, to);
-        else
-            store_lanes(sums[n], rows, to);
-    }
+    for (int n = 0; n < columns; n++)
+        for (int v = 0; v < ROWS && v * VEC < rows; v++) {
+            __global float *to = part + (size_t)n * stride + v * VEC;
+            if (rows - v * VEC >= VEC)
+                VSTORE(sums[n][v], 0, to);
+            else
+                store_lanes(sums[n][v], rows - v * VEC, to);
+        }
 }
-#define TILE VEC
 #else
 #define TILE 1
 #endif

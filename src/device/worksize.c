@@ -159,8 +159,8 @@ struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limi
     enum { MOST_COLUMNS = 64 };
     if (!limits->is_cpu || columns > MOST_COLUMNS)
         return (struct stp_projection_tile){0};
-    // 32 or 16 registers, but for a value and a broadcast weight, and some for the compiler.
-    int most = stp_worksize_vector(limits) == 16 ? 28 : 12, panels = (int)stp_div_up(columns, most);
+    // Two registers each, of 32 or 16, but for the values and a broadcast weight, and some for the compiler.
+    int most = stp_worksize_vector(limits) == 16 ? 14 : 6, panels = (int)stp_div_up(columns, most);
     return (struct stp_projection_tile){(int)stp_div_up(columns, panels), panels};
 }
 

@@ -65,7 +65,7 @@ bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_chan
                                 int64_t tiles);
 int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles);
 
-// A projection in passing (cl/interpolate.cl): `panels` of `width` columns, each of which takes a register. width 0: better a step of
+// A projection in passing (cl/interpolate.cl): `panels` of `width` columns, each of which takes two registers. width 0: better a step of
 // its own.
 struct stp_projection_tile {
     int width, panels;
