@@ -58,14 +58,15 @@ static float tail1(float value, int flags, __global const float *bias, __global 
     return (flags & RELU) ? stp_relu(value) : value;
 }
 
+// from: NULL stands for zeros
 static void copy_site(__global const float *from, __global float *to, int channels, int flags, __global const float *bias,
                       __global const float *add)
 {
     int c = 0;
     for (; c + VEC <= channels; c += VEC)
-        STP_STORE(tail(STP_LOAD(0, from + c), flags, bias, add, c), 0, to + c);
+        STP_STORE(tail(from ? STP_LOAD(0, from + c) : (VT)(0.0f), flags, bias, add, c), 0, to + c);
     for (; c < channels; c++)
-        to[c] = tail1(from[c], flags, bias, add, c);
+        to[c] = tail1(from ? from[c] : 0.0f, flags, bias, add, c);
 }
 
 static void interpolate_site(const struct neighbours *near, __global float *to, int channels, int flags,
@@ -278,9 +279,15 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
         offsets[k] = (size.s5 + k / BOX_W) * w + size.s6 + k % BOX_W;
     int2 share = stp_share((rows + TILE - 1) / TILE) * TILE;
     share.y = min(share.y, rows);
+    int line = 0, y = 0, behind = 0; // of the last site, and the first site behind its line
     for (int r = share.x; r < share.y; r++) {
         const int site = out_listed ? out_rows[r] : r;
-        const int line = site / w, xx = site - line * w, y = line % h;
+        if (site >= behind) { // divisions are dear
+            line = site / w;
+            y = line % h;
+            behind = (line + 1) * w;
+        }
+        const int xx = site - line * w;
         __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - y) * w : 0);
         __global float *to = out + (size_t)r * channels;
         __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * channels;
@@ -306,9 +313,13 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
                 near.weight[near.n++] = weights[k];
                 sum += weights[k];
             }
-            near.denominator = sum + epsilon;
-            near.reciprocal = stp_recip(near.denominator);
-            interpolate_site(&near, to, channels, flags, bias, add);
+            if (near.n == 0 && epsilon > 0) { // 0 / epsilon
+                copy_site(0, to, channels, flags, bias, add);
+            } else {
+                near.denominator = sum + epsilon;
+                near.reciprocal = stp_recip(near.denominator);
+                interpolate_site(&near, to, channels, flags, bias, add);
+            }
         }
 #if COLUMNS
         const int ready = (r - share.x) % TILE + 1;
