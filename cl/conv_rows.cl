@@ -107,8 +107,8 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int full = (row_tiles + blocks - 1) / max(blocks, 1); // row tiles of a block but the last, which is hardly smaller
     const int2 share = stp_share(row_tiles * panels);
 
-    struct source source = {.in = in, .zeros = zeros, .inverse = in_inverse, .listed = in_listed && !(FLAGS & SAME_ROWS)};
-    source.run = !in_listed && DILATION_X == 1 && GROUPS == 1 && !(FLAGS & SAME_ROWS) ? KW : 1;
+    struct source source = {.in = in, .zeros = zeros, .inverse = in_inverse, .listed = in_listed};
+    source.run = !in_listed && DILATION_X == 1 && GROUPS == 1 ? KW : 1;
     for (int s = 0; s < CACHED; s++)
         source.offsets[s] = s * source.run / KW * DILATION_Y * W + s * source.run % KW * DILATION_X;
 
@@ -160,13 +160,12 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
         }
 
         if (fresh) {
-            int reading[TILE_M]; // the sites that windows lie at, or rows as if they were sites
             for (int m = 0; m < TILE_M; m++) {
                 const int row = min(row0 + m, rows - 1);
                 site[m] = out_listed ? out_rows[row] : row;
-                reading[m] = (FLAGS & SAME_ROWS) ? row : site[m];
+                from[m] = in + (size_t)row * IC;
             }
-            runs[r] = find_segments(&source, reading, 0, from, size);
+            runs[r] = (FLAGS & SAME_ROWS) ? 1 : find_segments(&source, site, 0, from, size);
         }
         const int run = runs[r], segments = taps / run, depth = run * icg;
         for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {

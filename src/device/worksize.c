@@ -96,7 +96,7 @@ struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t 
 
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
-    enum { FEW_ROWS = 1500, FEW_CHANNELS = 16, MOST_PER_UNIT = 32, LEAST_PER_UNIT = 4, TILES = 16 };
+    enum { FEW_ROWS = 1000, FEW_CHANNELS = 16, MOST_PER_UNIT = 32, LEAST_PER_UNIT = 4, TILES = 16 };
     const int64_t columns = shape->columns;
     // The accumulators should fill the vector registers but for a weight and a broadcast: 32 registers of 16 floats, or 16 of 8 or 4.
     struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2, .block = 4};
