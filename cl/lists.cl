@@ -9,6 +9,7 @@
 // rows    : [≤ sites] i32; inverse: [sites] i32, −1 where a site is not listed; total: [1] i32
 // A list longer than `most` becomes the identity: total = sites, and rows and inverse are not written (lower.h: not read either).
 // Tunables: T mask type (float, int, long, uchar); LOCAL items of a group, a power of two, 1 on CPUs; VEC {4, 8, 16}, of CPUs
+//           ALONE 1: list_mask and list_need
 // Needs   : OpenCL C 1.2; local memory LOCAL · 4 bytes, of list_mask and list_need LOCAL · EACH more.  Numerics: none
 
 #define VLOAD STP_CAT(vload, VEC)
@@ -140,7 +141,7 @@ __kernel void write_list(__global const uchar *restrict flags, __global const in
     }
 }
 
-#if LOCAL > 1
+#if ALONE
 #define EACH 24 // sites of an item
 
 // listed: of each site, whether the list holds it.

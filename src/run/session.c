@@ -191,7 +191,8 @@ static void *map_staging(stp_session *session, struct stp_port *port)
         port->staging = NULL;
         return NULL;
     }
-    void *data = clEnqueueMapBuffer(session->device->queue, port->staging, CL_TRUE, CL_MAP_READ, 0, port->bytes, 0, NULL, NULL, &code);
+    void *data = clEnqueueMapBuffer(session->device->queue, port->staging, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0, port->bytes,
+                                    0, NULL, NULL, &code);
     if (code == CL_SUCCESS)
         return data;
     clReleaseMemObject(port->staging);

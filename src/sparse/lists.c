@@ -27,15 +27,16 @@ static struct stp_rows all_rows(struct stp_plan *plan, int64_t sites)
     return (struct stp_rows){.all = true, .rows = slot, .inverse = slot, .count = slot, .sites = sites, .list = -1};
 }
 
-static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const char *kernel, size_t local)
+static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const char *kernel,
+                                 const struct stp_scan_size *size)
 {
     char options[64];
-    snprintf(options, sizeof options, "-DT=%s -DVEC=%d -DLOCAL=%d",
+    snprintf(options, sizeof options, "-DT=%s -DVEC=%d -DLOCAL=%d -DALONE=%d",
              mask == STP_F32   ? "float"
              : mask == STP_I32 ? "int"
              : mask == STP_I64 ? "long"
                                : "uchar",
-             stp_worksize_vector(&plan->device->limits), (int)local);
+             stp_worksize_vector(&plan->device->limits), (int)size->local, size->alone);
     return stp_plan_step(plan, NULL, "lists", options, kernel);
 }
 
@@ -47,17 +48,17 @@ static void set_size(struct stp_step *step, const struct stp_scan_size *size)
 
 // The kernel that looks at each site, and what it looks at: `of_mask` or `of_list`.
 static struct stp_step *add_look(struct stp_plan *plan, const struct stp_region *region, const char *of_mask, const char *of_list,
-                                 size_t local)
+                                 const struct stp_scan_size *size)
 {
     struct stp_step *step;
     if (region->kind == STP_SITES_LIST) {
         const struct stp_place *mask = stp_plan_place(plan, plan->instance->graph->values[region->mask]);
-        step = add_step(plan, mask->dtype, of_mask, local);
+        step = add_step(plan, mask->dtype, of_mask, size);
         stp_step_read(step, mask->slot);
         stp_step_int(step, stp_plan_i32(plan, NULL, mask->rows.sites));
     } else {
         struct stp_rows of = stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
-        step = add_step(plan, STP_F32, of_list, local);
+        step = add_step(plan, STP_F32, of_list, size);
         stp_step_in_rows(step, &of);
     }
     return step;
@@ -92,7 +93,7 @@ static void build_list(struct stp_plan *plan, const struct stp_region *region, c
     const int64_t of = region->kind == STP_SITES_NEED ? region->n * region->of_h * region->of_w : 0;
     struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, stp_max64(rows->sites, of));
     if (size.alone) {
-        struct stp_step *step = add_look(plan, region, "list_mask", "list_need", size.local);
+        struct stp_step *step = add_look(plan, region, "list_mask", "list_need", &size);
         add_outputs(step, rows);
         add_most(step, rows);
         add_window(step, region);
@@ -101,14 +102,14 @@ static void build_list(struct stp_plan *plan, const struct stp_region *region, c
     }
     int flags = stp_plan_temp(plan, (size_t)rows->sites);
     int counts = stp_plan_temp(plan, (size_t)size.pieces * sizeof(int32_t));
-    struct stp_step *step = add_look(plan, region, "flag_mask", "flag_need", size.local);
+    struct stp_step *step = add_look(plan, region, "flag_mask", "flag_need", &size);
     stp_step_write(step, flags);
     stp_step_write(step, counts);
     stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
     stp_step_int(step, stp_plan_i32(plan, NULL, size.pieces));
     add_window(step, region);
     set_size(step, &size);
-    step = add_step(plan, STP_F32, "write_list", size.local);
+    step = add_step(plan, STP_F32, "write_list", &size);
     stp_step_read(step, flags);
     stp_step_read(step, counts);
     add_outputs(step, rows);
