@@ -23,6 +23,20 @@ static int taps_before(int begin, int limit, int kernel_size, int dilation)
     return limit > begin ? min(kernel_size, (limit - begin + dilation - 1) / dilation) : 0;
 }
 
+// Of the window that begins at (y, x): the first tap inside the image and the one behind the last, along y, then along x.
+static int4 taps_inside(int y, int x, int16 size)
+{
+    return (int4)(taps_before(y, 0, size.s4, size.s8), taps_before(y, size.s0, size.s4, size.s8), taps_before(x, 0, size.s5, size.s9),
+                  taps_before(x, size.s1, size.s5, size.s9));
+}
+
+// What an average divides by.
+static float divisor(int y, int x, int4 taps, int16 size)
+{
+    const int padded = taps_before(y, size.se, size.s4, size.s8) * taps_before(x, size.sf, size.s5, size.s9);
+    return (size.sd & COUNT_PADDING) ? padded : (taps.s1 - taps.s0) * (taps.s3 - taps.s2);
+}
+
 #define WIDE 4 // vectors at a time
 
 static VT step(VT result, VT tap, int average)
@@ -37,10 +51,9 @@ __kernel void pool(__global const float *restrict in, __global float *restrict o
     const int2 share = stp_share(sites);
     for (int site = share.x; site < share.y; site++) {
         const int y = site / ow % oh * size.s6 - size.sa, x = site % ow * size.s7 - size.sb;
-        const int y0 = taps_before(y, 0, size.s4, size.s8), y1 = taps_before(y, h, size.s4, size.s8);
-        const int x0 = taps_before(x, 0, size.s5, size.s9), x1 = taps_before(x, w, size.s5, size.s9);
-        const int padded = taps_before(y, size.se, size.s4, size.s8) * taps_before(x, size.sf, size.s5, size.s9);
-        const float count = (size.sd & COUNT_PADDING) ? padded : (y1 - y0) * (x1 - x0);
+        const int4 taps = taps_inside(y, x, size);
+        const int y0 = taps.s0, y1 = taps.s1, x0 = taps.s2, x1 = taps.s3;
+        const float count = divisor(y, x, taps, size);
         const float2 reciprocal = stp_recip(count);
         __global const float *image = in + (size_t)(site / ow / oh) * h * w * channels;
         __global float *to = out + (size_t)site * channels;
@@ -99,10 +112,9 @@ __kernel void pool_channels(__global const float *restrict in, __global float *r
     for (size_t i = get_global_id(0); i < (size_t)sites * channels; i += get_global_size(0)) {
         const int site = i / channels, c = i - (size_t)site * channels;
         const int y = site / ow % oh * size.s6 - size.sa, x = site % ow * size.s7 - size.sb;
-        const int y0 = taps_before(y, 0, size.s4, size.s8), y1 = taps_before(y, h, size.s4, size.s8);
-        const int x0 = taps_before(x, 0, size.s5, size.s9), x1 = taps_before(x, w, size.s5, size.s9);
-        const int padded = taps_before(y, size.se, size.s4, size.s8) * taps_before(x, size.sf, size.s5, size.s9);
-        const float count = (size.sd & COUNT_PADDING) ? padded : (y1 - y0) * (x1 - x0);
+        const int4 taps = taps_inside(y, x, size);
+        const int y0 = taps.s0, y1 = taps.s1, x0 = taps.s2, x1 = taps.s3;
+        const float count = divisor(y, x, taps, size);
         __global const float *image = in + (size_t)(site / ow / oh) * h * w * channels;
         float result = average ? 0.0f : -INFINITY;
         for (int ky = y0; ky < y1; ky++)

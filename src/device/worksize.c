@@ -4,6 +4,7 @@
 // Work-groups per compute unit: enough that a core which falls behind costs little, few enough that a launch stays cheap.
 enum { CPU_GROUPS_PER_UNIT = 16, GPU_GROUPS_PER_UNIT = 32, GPU_TILES_PER_UNIT = 8, GPU_GROUP = 64 };
 
+// A power of two, as `wanted` is.
 static size_t group_limit(const struct stp_limits *limits, size_t wanted)
 {
     size_t most = limits->max_work_group < limits->max_work_item[0] ? limits->max_work_group : limits->max_work_item[0];
@@ -33,29 +34,33 @@ int stp_worksize_vector(const struct stp_limits *limits)
     return limits->vector_width >= 16 ? 16 : limits->is_cpu ? 8 : 4;
 }
 
+// A work-group whose rows of items take `vectors`, as far as they go.
+static void spread(const struct stp_limits *limits, size_t group, int64_t vectors, size_t local[2])
+{
+    local[0] = 1;
+    while (local[0] < group && (int64_t)local[0] < vectors)
+        local[0] *= 2;
+    local[1] = group / local[0] < limits->max_work_item[1] ? group / local[0] : limits->max_work_item[1];
+}
+
 struct stp_rows_size stp_worksize_rows(const struct stp_limits *limits, int64_t rows, int64_t columns)
 {
-    size_t group = limits->is_cpu ? 1 : group_limit(limits, GPU_GROUP), across = 1;
-    int64_t vectors = stp_div_up(columns, stp_worksize_vector(limits));
-    while (across < group && (int64_t)across < vectors)
-        across *= 2;
-    size_t down = group / across < limits->max_work_item[1] ? group / across : limits->max_work_item[1];
+    size_t local[2];
+    spread(limits, limits->is_cpu ? 1 : group_limit(limits, GPU_GROUP), stp_div_up(columns, stp_worksize_vector(limits)), local);
     // A CPU's core takes a run of memory at a time, a GPU's neighbouring work-items take neighbouring elements.
     int block = limits->is_cpu ? (int)stp_max64(1, 4096 / stp_max64(1, columns)) : 1;
-    int64_t groups = stp_div_up(stp_div_up(rows, block), (int64_t)down);
+    int64_t groups = stp_div_up(stp_div_up(rows, block), (int64_t)local[1]);
     groups = stp_max64(1, stp_min64(groups, (int64_t)most_groups(limits)));
-    return (struct stp_rows_size){{across, (size_t)groups * down}, {across, down}, block};
+    return (struct stp_rows_size){{local[0], (size_t)groups * local[1]}, {local[0], local[1]}, block};
 }
 
 struct stp_group_size stp_worksize_group(const struct stp_limits *limits, int64_t rows, int64_t vectors)
 {
-    size_t group = group_limit(limits, GPU_GROUP), across = 1;
-    int wide = vectors >= 16 ? 4 : 1;
-    while (across < group && (int64_t)across * wide < vectors)
-        across *= 2;
-    size_t down = group / across < limits->max_work_item[1] ? group / across : limits->max_work_item[1];
-    int64_t groups = stp_min64(stp_div_up(rows, (int64_t)down), (int64_t)most_groups(limits));
-    return (struct stp_group_size){{across, (size_t)stp_max64(1, groups) * down}, {across, down}, wide};
+    const int wide = vectors >= 16 ? 4 : 1;
+    size_t local[2];
+    spread(limits, group_limit(limits, GPU_GROUP), stp_div_up(vectors, wide), local);
+    int64_t groups = stp_min64(stp_div_up(rows, (int64_t)local[1]), (int64_t)most_groups(limits));
+    return (struct stp_group_size){{local[0], (size_t)stp_max64(1, groups) * local[1]}, {local[0], local[1]}, wide};
 }
 
 struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits, int64_t images, int64_t channels, int64_t sites)
@@ -71,14 +76,6 @@ struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits
     return (struct stp_transpose_size){{groups * side, side / 4}, {side, side / 4}, (int)side};
 }
 
-static size_t power_of_two_up_to(size_t limit)
-{
-    size_t power = 1;
-    while (power * 2 <= limit)
-        power *= 2;
-    return power;
-}
-
 struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
 {
     enum { GROUP = 256, LARGE_GROUP = 512, EACH = 24, MOST_PIECES = 1024 }; // EACH: as in cl/lists.cl
@@ -86,7 +83,7 @@ struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t 
         int64_t most = (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT;
         return (struct stp_scan_size){.pieces = stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), .local = 1};
     }
-    size_t large = power_of_two_up_to(group_limit(limits, LARGE_GROUP)), local = power_of_two_up_to(group_limit(limits, GROUP));
+    size_t large = group_limit(limits, LARGE_GROUP), local = group_limit(limits, GROUP);
     bool alone = large > 1 && sites <= EACH * (int64_t)large && large * (sizeof(int32_t) + 2 * EACH) <= limits->local_memory;
     if (alone)
         return (struct stp_scan_size){.alone = true, .pieces = 1, .local = large};

@@ -352,7 +352,7 @@ static double event_ms(const struct stp_step *step, cl_profiling_info what)
 static void read_times(stp_session *session)
 {
     const struct stp_plan *plan = session->plan;
-    for (int i = 0; i < plan->n_steps; i++)
+    for (int i = 0; session->params.profile && i < plan->n_steps; i++)
         plan->steps[i]->ms = event_ms(plan->steps[i], CL_PROFILING_COMMAND_END) - event_ms(plan->steps[i], CL_PROFILING_COMMAND_START);
     session->device_ms = plan->n_steps ? event_ms(plan->steps[plan->n_steps - 1], CL_PROFILING_COMMAND_END) -
                                              event_ms(plan->steps[0], CL_PROFILING_COMMAND_START)

@@ -267,19 +267,15 @@ class PyTorch(Runtime):
             self.result = self.module(self.input)
 
     def outputs(self):
-        return [np.ascontiguousarray(tensor.numpy()) for tensor in self.result]
+        return [np.ascontiguousarray(tensor.cpu().numpy()) for tensor in self.result]
 
 
-class PyTorchCuda(Runtime):
+class PyTorchCuda(PyTorch):
     """With cuDNN, in true float32; the planes of a channel one after another, which was the fastest."""
     name = "PyTorch CUDA"
-    packages = ("torch", "onnx")
 
     def __init__(self, job):
         super().__init__(job)
-        from . import torch_graph
-        self.api = torch_graph.torch
-        self.graph = torch_graph.Graph
         if not self.api.cuda.is_available():
             raise RuntimeFailure("it finds no CUDA device")
 
@@ -303,9 +299,6 @@ class PyTorchCuda(Runtime):
             end.record()
             end.synchronize()
             return start.elapsed_time(end)
-
-    def outputs(self):
-        return [np.ascontiguousarray(tensor.cpu().numpy()) for tensor in self.result]
 
 
 def _convert(command, made):
