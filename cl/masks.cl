@@ -108,6 +108,54 @@ static float sum_taps(__global const float *column, int column_step, int image, 
 }
 #endif
 
+#if !STRIDE
+// VEC sites of a line from column x on, zeros beyond its ends.
+static VT load_sites(__global const float *line, int x, int w)
+{
+    if (x >= 0 && x + VEC <= w)
+        return VLOAD(0, line + x);
+    float lanes[VEC];
+    for (int i = 0; i < VEC; i++)
+        lanes[i] = x + i >= 0 && x + i < w ? line[x + i] : 0.0f;
+    return VLOAD(0, lanes);
+}
+
+// Lines of at least VEC sites side by side, all there, of one channel and a horizontal stride of 1. A line's last sites may be computed twice.
+static void mask_lines(__global const float *part, __global const float *bias, __global const float *identity,
+                       __global const long *seeds, int n_seeds, __global float *out, int out_sites, int column_step, int stochastic,
+                       uint stream, int grid, int16 size)
+{
+    const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, kw = size.s5, taps = size.s4 * kw, flags = size.sd;
+    const int2 share = stp_share(out_sites / ow);
+    for (int line = share.x; line < share.y; line++) {
+        const int n = line / oh, y0 = line - n * oh, top = y0 * size.s6 - size.sa;
+        const uint key = (flags & SAMPLE) ? (uint)seeds[n_seeds == 1 ? 0 : n] : 0;
+        for (int next = 0; next < ow; next += VEC) {
+            const int x0 = min(next, ow - VEC), site = line * ow + x0;
+            VT sum = (VT)(0.0f);
+            for (int tap = 0; tap < taps; tap++) {
+                const int y = top + tap / kw * size.s8;
+                VT value = (VT)(0.0f);
+                if (y >= 0 && y < h)
+                    value = load_sites(part + (size_t)tap * column_step + (n * h + y) * w, x0 - size.sb + tap % kw * size.s9, w);
+                sum = tap == 0 ? value : sum + value;
+            }
+            if (flags & HAS_BIAS)
+                sum += bias[0];
+            if (flags & HAS_IDENTITY)
+                sum += VLOAD(0, identity + site);
+            if (flags & RELU)
+                sum = select(sum, (VT)(0.0f), sum < (VT)(0.0f));
+            if (flags & SAMPLE)
+                sum = draw(sum, (uint)(y0 * ow + x0), key, stochastic, stream);
+            VSTORE(sum, 0, out + site);
+        }
+        if (flags & SAMPLE)
+            set_grid(out + (size_t)line * ow, y0, 0, ow, grid);
+    }
+}
+#endif
+
 __kernel void mask_conv(__global const float *restrict part, __global const int *restrict in_inverse,
                         __global const int *restrict in_count, int in_sites, __global const float *restrict bias,
                         __global const float *restrict identity, __global const long *restrict seeds, int n_seeds,
@@ -119,9 +167,15 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
               flags = size.sd, row_step = size.sf;
     const int taps = kh * kw, rows = out_count[0];
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
+    __global const float *first = part + (size_t)size.se * column_step;
+#if !STRIDE
+    if (oc == 1 && row_step == 1 && size.s7 == 1 && !in_listed && !out_listed && ow >= VEC) {
+        mask_lines(first, bias, identity, seeds, n_seeds, out, out_sites, column_step, stochastic, stream, grid, size);
+        return;
+    }
+#endif
     const int2 share = STRIDE ? (int2)(get_global_id(0), rows) : stp_share(rows);
     const int stride = STRIDE ? get_global_size(0) : 1;
-    __global const float *first = part + (size_t)size.se * column_step;
     int line = 0, n = 0, y0 = 0, next = 0; // the line of the last site, and the first site behind it
     for (int r = share.x; r < share.y; r += stride) {
         const int site = out_listed ? out_rows[r] : r;
@@ -133,31 +187,6 @@ __kernel void mask_conv(__global const float *restrict part, __global const int 
         }
         const int x0 = site - line * ow, top = y0 * size.s6 - size.sa, left = x0 * size.s7 - size.sb;
         const uint at = (uint)(y0 * ow + x0), key = (flags & SAMPLE) ? (uint)seeds[n_seeds == 1 ? 0 : n] : 0;
-        // Neighbouring sites side by side, where their windows neither leave their line nor the share.
-        if (STRIDE == 0 && oc == 1 && row_step == 1 && size.s7 == 1 && !in_listed && !out_listed && left >= 0 &&
-            left + VEC - 1 + (kw - 1) * size.s9 < w && r + VEC <= min(share.y, next)) {
-            VT sum = (VT)(0.0f);
-            for (int tap = 0; tap < taps; tap++) {
-                const int y = top + tap / kw * size.s8;
-                VT value = (VT)(0.0f);
-                if (y >= 0 && y < h)
-                    value = VLOAD(0, first + (size_t)tap * column_step + (n * h + y) * w + left + tap % kw * size.s9);
-                sum = tap == 0 ? value : sum + value;
-            }
-            if (flags & HAS_BIAS)
-                sum += bias[0];
-            if (flags & HAS_IDENTITY)
-                sum += VLOAD(0, identity + r);
-            if (flags & RELU)
-                sum = select(sum, (VT)(0.0f), sum < (VT)(0.0f));
-            if (flags & SAMPLE)
-                sum = draw(sum, at, key, stochastic, stream);
-            VSTORE(sum, 0, out + r);
-            if (flags & SAMPLE)
-                set_grid(out + r - x0, y0, x0, x0 + VEC, grid);
-            r += VEC - 1;
-            continue;
-        }
         // Windows that lie inside an image of which all sites are there need no checks.
         const int inside =
             !in_listed && top >= 0 && left >= 0 && top + (kh - 1) * size.s8 < h && left + (kw - 1) * size.s9 < w;
