@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // conv_rows: out[r][oc] = relu?(bias[oc] + Σ in[row(site(r), tap)][ic] · w[tap][ic][oc] + identity?), for the output's rows only.
-// NDRange : (groups), local (1); each group takes a contiguous share of the ceil(rows / TILE_M) · panels tiles, in the order
-//           (block of up to BLOCK row tiles, panel, row tile): a panel's weights stay in cache for the row tiles of a block
+// NDRange : (groups), local (1), which take the ceil(rows / TILE_M) · panels tiles, in the order (block of up to BLOCK row
+//           tiles, panel, row tile), in turns: a panel's weights stay in cache for the row tiles of a block
 // in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` ([KW · IC]; fma(0, w, acc): SPEC.md)
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, and perhaps its very memory, or of all sites
+// turn    : as stp_turns() needs it
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
 // Tunables: ALIGNED 1 where OC/G % VEC == 0; TILE_M {1 … 16}  VEC {4, 8, 16}  VECS {1, 2, 3, 4}  BLOCK {1 … 32}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
@@ -31,6 +32,7 @@
 #define FLAGS size.sf
 
 #define AHEAD 32 // products by which weights are asked for before they are used: memory is slower than a row tile's fma, and pages are short
+#define RUN 4     // row tiles of a panel that a work-group takes together
 #define CACHED 9 // segments whose input rows are kept for all panels of a row tile
 
 // Bits of FLAGS
@@ -96,7 +98,7 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                         __global const float *restrict bias, __global const float *identity,
                         __global const float *restrict zeros, __global float *out,
                         __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
-                        int16 size)
+                        int16 size, __global int *turn)
 {
     const int rows = out_count[0];
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
@@ -105,7 +107,7 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
     const int taps = KH * KW;
     const int row_tiles = (rows + TILE_M - 1) / TILE_M, blocks = (row_tiles + BLOCK - 1) / BLOCK;
     const int full = (row_tiles + blocks - 1) / max(blocks, 1); // row tiles of a block but the last, which is hardly smaller
-    const int2 share = stp_share(row_tiles * panels);
+    const int runs = (full + RUN - 1) / RUN;
 
     struct source source = {.in = in, .zeros = zeros, .inverse = in_inverse, .listed = in_listed};
     source.run = !in_listed && DILATION_X == 1 && GROUPS == 1 ? KW : 1;
@@ -113,119 +115,117 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
         source.offsets[s] = s * source.run / KW * DILATION_Y * W + s * source.run % KW * DILATION_X;
 
     // Of the block's row tiles, once known: their rows' sites, and the segments that they read.
-    int sites[BLOCK][TILE_M], runs[BLOCK]; // runs: taps per segment
+    int sites[BLOCK][TILE_M], per_segment[BLOCK]; // taps
     __global const float *starts[BLOCK][CACHED * TILE_M];
     uint known = 0; // bit per row tile
+    int block = -1; // its first row tile
 
-    int block = share.x / max(full * panels, 1) * full; // its first row tile
-    int in_block = min(full, row_tiles - block);
-    int panel = (share.x - block * panels) / max(in_block, 1), r = share.x - block * panels - panel * in_block;
-    for (int tile = share.x; tile < share.y; tile++, r++) {
-        if (r == in_block) {
-            r = 0;
-            if (++panel == panels) {
-                panel = 0;
-                block += full;
-                in_block = min(full, row_tiles - block);
-                known = 0;
-            }
+    struct stp_turns turns = stp_turns(turn, blocks * panels * runs);
+    for (int unit; (unit = stp_next(&turns)) >= 0;) {
+        const int in_panels = unit / runs, b = in_panels / panels, panel = in_panels - b * panels;
+        if (b * full != block) {
+            block = b * full;
+            known = 0;
         }
-        const int row0 = (block + r) * TILE_M, fresh = !(known >> r & 1);
-        int *site = sites[r];
-        __global const float **from = starts[r];
-        known |= 1u << r;
-        const int conv_group = GROUPS == 1 ? 0 : panel / group_panels;
-        const int oc0 = conv_group * ocg + (panel - conv_group * group_panels) * TILE_N;
-        const int columns = min(TILE_N, (conv_group + 1) * ocg - oc0);
-        __global const float *wp = w + (size_t)panel * taps * icg * TILE_N;
+        const int first = (unit - in_panels * runs) * RUN, last = min(min(first + RUN, full), row_tiles - block);
+        for (int r = first; r < last; r++) {
+            const int row0 = (block + r) * TILE_M, fresh = !(known >> r & 1);
+            int *site = sites[r];
+            __global const float **from = starts[r];
+            known |= 1u << r;
+            const int conv_group = GROUPS == 1 ? 0 : panel / group_panels;
+            const int oc0 = conv_group * ocg + (panel - conv_group * group_panels) * TILE_N;
+            const int columns = min(TILE_N, (conv_group + 1) * ocg - oc0);
+            __global const float *wp = w + (size_t)panel * taps * icg * TILE_N;
 
-        VT acc[TILE_M][VECS];
-        if (columns == TILE_N) {
-#pragma unroll
-            for (int v = 0; v < VECS; v++) {
-                const VT start = (FLAGS & HAS_BIAS) ? VLOAD(v, bias + oc0) : (VT)(0.0f);
-#pragma unroll
-                for (int m = 0; m < TILE_M; m++)
-                    acc[m][v] = start;
-            }
-        } else {
-            float start[TILE_N];
-            for (int n = 0; n < TILE_N; n++)
-                start[n] = (FLAGS & HAS_BIAS) && n < columns ? bias[oc0 + n] : 0.0f;
-#pragma unroll
-            for (int m = 0; m < TILE_M; m++)
-#pragma unroll
-                for (int v = 0; v < VECS; v++)
-                    acc[m][v] = VLOAD(v, start);
-        }
-
-        if (fresh) {
-            for (int m = 0; m < TILE_M; m++) {
-                const int row = min(row0 + m, rows - 1);
-                site[m] = out_listed ? out_rows[row] : row;
-                from[m] = in + (size_t)row * IC;
-            }
-            runs[r] = (FLAGS & SAME_ROWS) ? 1 : find_segments(&source, site, 0, from, size);
-        }
-        const int run = runs[r], segments = taps / run, depth = run * icg;
-        for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {
-            const int count = min(CACHED, segments - segment0);
-            if (segments > CACHED && (segment0 || !fresh))
-                find_segments(&source, site, segment0, from, size);
-            for (int s = 0; s < count; s++) {
-                __global const float *x[TILE_M];
-#pragma unroll
-                for (int m = 0; m < TILE_M; m++)
-                    x[m] = from[s * TILE_M + m] + conv_group * icg;
-                for (int k = 0; k < depth; k++) {
-                    VT weight[VECS];
-#pragma unroll
-                    for (int v = 0; v < VECS; v++)
-                        weight[v] = VLOAD(v, wp);
-#pragma unroll
-                    for (int n = 0; n < TILE_N; n += 16) // a line
-                        STP_PREFETCH(wp + AHEAD * TILE_N + n, 3);
-                    wp += TILE_N;
-#pragma unroll
-                    for (int m = 0; m < TILE_M; m++) {
-                        const VT value = (VT)(x[m][k]);
-#pragma unroll
-                        for (int v = 0; v < VECS; v++)
-                            acc[m][v] = fma(value, weight[v], acc[m][v]);
-                    }
-                }
-            }
-        }
-
-#pragma unroll
-        for (int m = 0; m < TILE_M; m++) {
-            if (row0 + m >= rows)
-                break;
-            __global float *to = out + (size_t)(row0 + m) * OC + oc0;
-            __global const float *add =
-                identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0;
+            VT acc[TILE_M][VECS];
             if (columns == TILE_N) {
 #pragma unroll
                 for (int v = 0; v < VECS; v++) {
-                    VT y = acc[m][v];
-                    if (FLAGS & HAS_IDENTITY)
-                        y += STP_LOAD(v, add);
-                    if (FLAGS & RELU)
-                        y = select(y, (VT)(0.0f), y < (VT)(0.0f));
-                    STP_STORE(y, v, to);
+                    const VT start = (FLAGS & HAS_BIAS) ? VLOAD(v, bias + oc0) : (VT)(0.0f);
+#pragma unroll
+                    for (int m = 0; m < TILE_M; m++)
+                        acc[m][v] = start;
                 }
             } else {
-                float partial[TILE_N];
+                float start[TILE_N];
+                for (int n = 0; n < TILE_N; n++)
+                    start[n] = (FLAGS & HAS_BIAS) && n < columns ? bias[oc0 + n] : 0.0f;
 #pragma unroll
-                for (int v = 0; v < VECS; v++)
-                    VSTORE(acc[m][v], v, partial);
-                for (int n = 0; n < columns; n++) {
-                    float y = partial[n];
-                    if (FLAGS & HAS_IDENTITY)
-                        y += add[n];
-                    if (FLAGS & RELU)
-                        y = y < 0.0f ? 0.0f : y;
-                    to[n] = y;
+                for (int m = 0; m < TILE_M; m++)
+#pragma unroll
+                    for (int v = 0; v < VECS; v++)
+                        acc[m][v] = VLOAD(v, start);
+            }
+
+            if (fresh) {
+                for (int m = 0; m < TILE_M; m++) {
+                    const int row = min(row0 + m, rows - 1);
+                    site[m] = out_listed ? out_rows[row] : row;
+                    from[m] = in + (size_t)row * IC;
+                }
+                per_segment[r] = (FLAGS & SAME_ROWS) ? 1 : find_segments(&source, site, 0, from, size);
+            }
+            const int run = per_segment[r], segments = taps / run, depth = run * icg;
+            for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {
+                const int count = min(CACHED, segments - segment0);
+                if (segments > CACHED && (segment0 || !fresh))
+                    find_segments(&source, site, segment0, from, size);
+                for (int s = 0; s < count; s++) {
+                    __global const float *x[TILE_M];
+#pragma unroll
+                    for (int m = 0; m < TILE_M; m++)
+                        x[m] = from[s * TILE_M + m] + conv_group * icg;
+                    for (int k = 0; k < depth; k++) {
+                        VT weight[VECS];
+#pragma unroll
+                        for (int v = 0; v < VECS; v++)
+                            weight[v] = VLOAD(v, wp);
+#pragma unroll
+                        for (int n = 0; n < TILE_N; n += 16) // a line
+                            STP_PREFETCH(wp + AHEAD * TILE_N + n, 3);
+                        wp += TILE_N;
+#pragma unroll
+                        for (int m = 0; m < TILE_M; m++) {
+                            const VT value = (VT)(x[m][k]);
+#pragma unroll
+                            for (int v = 0; v < VECS; v++)
+                                acc[m][v] = fma(value, weight[v], acc[m][v]);
+                        }
+                    }
+                }
+            }
+
+#pragma unroll
+            for (int m = 0; m < TILE_M; m++) {
+                if (row0 + m >= rows)
+                    break;
+                __global float *to = out + (size_t)(row0 + m) * OC + oc0;
+                __global const float *add =
+                    identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0;
+                if (columns == TILE_N) {
+#pragma unroll
+                    for (int v = 0; v < VECS; v++) {
+                        VT y = acc[m][v];
+                        if (FLAGS & HAS_IDENTITY)
+                            y += STP_LOAD(v, add);
+                        if (FLAGS & RELU)
+                            y = select(y, (VT)(0.0f), y < (VT)(0.0f));
+                        STP_STORE(y, v, to);
+                    }
+                } else {
+                    float partial[TILE_N];
+#pragma unroll
+                    for (int v = 0; v < VECS; v++)
+                        VSTORE(acc[m][v], v, partial);
+                    for (int n = 0; n < columns; n++) {
+                        float y = partial[n];
+                        if (FLAGS & HAS_IDENTITY)
+                            y += add[n];
+                        if (FLAGS & RELU)
+                            y = y < 0.0f ? 0.0f : y;
+                        to[n] = y;
+                    }
                 }
             }
         }

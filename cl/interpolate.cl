@@ -2,11 +2,12 @@
 // interpolate: out[r] = tail(x[site] where the mask is 1, else Σ w·x[sampled neighbour] / (Σ w + epsilon)), SPEC.md.
 // With COLUMNS, part[p][r] = Σ out[r][c] · project[c][p] too: the first half of the mask convolutions that read `out`, while it is warm.
 // project: that half alone.
-// NDRange : 1-D, each work-item takes a share of the output's rows
+// NDRange : (groups), local (1), which take tiles of the output's rows in turns
 // x       : [rows or sites][C] f32; mask: [1 or N][H·W] f32; weights: [BOX_H][BOX_W] f32, 0: no tap
 // bias    : [C] f32; identity: [rows or sites][C] f32; out: [rows][C] f32, may be the identity's own memory
 // project : [PANELS][C][COLUMNS] f32, padded with zeros; part: [columns][out's sites] f32
 // planes  : with PLANES, `out` once more as N×C×H×W f32; out has all sites then, and N is 1 or 2 · VEC divides H·W
+// turn    : as stp_turns() needs it
 // size    : H, W, C, mask sites, flags, dy and dx of the box's first tap, columns
 // Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); ALIGNED 1 where C % VEC == 0; VEC {4, 8, 16};
 //           WIDE {4, 8}; COLUMNS projected at a time, 0: no projection; PANELS
@@ -122,7 +123,7 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
 }
 
 #if BOX <= 64
-// Which sites of the box are sampled, as bits in raster order (the box's first tap is bit BOX − 1), carried from site to site.
+// Which sites of the box are sampled, a bit per tap in raster order, carried from site to site.
 struct window {
     int line;   // image · H + y
     int next;   // the first column that is not in it yet
@@ -132,24 +133,25 @@ struct window {
 // Moves to the box whose first tap lies at column `first` of line `top` of the image `mask`, for a site of `line`.
 static void move_window(struct window *window, __global const float *mask, int line, int top, int first, int h, int w)
 {
-    if (line != window->line || window->next < first) {
+    ulong others = 0; // each row but its newest
+#pragma unroll
+    for (int i = 0; i < BOX_H; i++)
+        others |= ((1UL << (BOX_W - 1)) - 1) << (i * BOX_W);
+    if (line != window->line || window->next < first || window->next > first + BOX_W) {
         window->line = line;
         window->next = first;
         window->bits = 0;
     }
     for (; window->next < first + BOX_W; window->next++) {
-        ulong bits = 0;
+        ulong newest = 0;
         const int x = window->next, inside = x >= 0 && x < w;
 #pragma unroll
         for (int i = 0; i < BOX_H; i++) {
-            // A row's oldest site goes, its newest comes in.
-            const ulong row = (1UL << (BOX_W - 1)) - 1;
-            const int shift = (BOX_H - 1 - i) * BOX_W, y = top + i;
-            bits |= ((window->bits >> shift) & row) << (shift + 1);
+            const int y = top + i;
             if (inside && y >= 0 && y < h)
-                bits |= (ulong)(mask[y * w + x] != 0) << shift;
+                newest |= (ulong)(mask[y * w + x] != 0) << (i * BOX_W + BOX_W - 1);
         }
-        window->bits = bits;
+        window->bits = ((window->bits >> 1) & others) | newest;
     }
 }
 #endif
@@ -256,7 +258,7 @@ static void project_rows(__global const float *from, int rows, int channels, __g
         }
 }
 #else
-#define TILE 1
+#define TILE 32 // rows that are taken at a time
 #endif
 
 __kernel void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
@@ -264,7 +266,7 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
                           __global const float *restrict weights, float epsilon, __global const float *restrict bias,
                           __global const float *identity, __global const float *restrict project, __global float *out,
                           __global float *restrict part, __global float *restrict planes, __global const int *restrict out_rows,
-                          __global const int *restrict out_count, int out_sites, int8 size)
+                          __global const int *restrict out_count, int out_sites, int8 size, __global int *turn)
 {
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;
     const int rows = out_count[0], out_listed = rows < out_sites, x_listed = x_count[0] < x_sites;
@@ -272,63 +274,63 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
     struct window window = {.line = -1};
     ulong kept = 0;
     for (int k = 0; k < BOX; k++)
-        kept |= (ulong)(weights[k] != 0) << (BOX - 1 - k);
+        kept |= (ulong)(weights[k] != 0) << k;
 #endif
     int offsets[BOX]; // from a site to each tap of its box
     for (int k = 0; k < BOX; k++)
         offsets[k] = (size.s5 + k / BOX_W) * w + size.s6 + k % BOX_W;
-    int2 share = stp_share((rows + TILE - 1) / TILE) * TILE;
-    share.y = min(share.y, rows);
-    int line = 0, y = 0, behind = 0; // of the last site, and the first site behind its line
-    for (int r = share.x; r < share.y; r++) {
-        const int site = out_listed ? out_rows[r] : r;
-        if (site >= behind) { // divisions are dear
-            line = site / w;
-            y = line % h;
-            behind = (line + 1) * w;
-        }
-        const int xx = site - line * w;
-        __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - y) * w : 0);
-        __global float *to = out + (size_t)r * channels;
-        __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * channels;
-        if (m[y * w + xx] != 0) {
-            copy_site(x + (size_t)(x_listed ? x_inverse[site] : site) * channels, to, channels, flags, bias, add);
-        } else {
-            struct neighbours near;
-            float sum = 0.0f;
-            near.n = 0;
-#if BOX <= 64
-            move_window(&window, m, line, y + size.s5, xx + size.s6, h, w);
-            for (ulong sampled = window.bits & kept; sampled;) {
-                const int k = (int)clz(sampled) - (64 - BOX);
-                sampled ^= 1UL << (BOX - 1 - k);
-#else
-            for (int k = 0; k < BOX; k++) {
-                const int ty = y + size.s5 + k / BOX_W, tx = xx + size.s6 + k % BOX_W;
-                if (weights[k] == 0 || ty < 0 || ty >= h || tx < 0 || tx >= w || m[ty * w + tx] == 0)
-                    continue;
-#endif
-                const int at = site + offsets[k];
-                near.from[near.n] = x + (size_t)(x_listed ? x_inverse[at] : at) * channels;
-                near.weight[near.n++] = weights[k];
-                sum += weights[k];
+    int line = 0, y = 0, start = 0, behind = 0; // of the last site, its line's first site and the next line's
+    struct stp_turns turns = stp_turns(turn, (rows + TILE - 1) / TILE);
+    for (int unit; (unit = stp_next(&turns)) >= 0;) {
+        const int first = unit * TILE, here = min(TILE, rows - first);
+        for (int r = first; r < first + here; r++) {
+            const int site = out_listed ? out_rows[r] : r;
+            if (site < start || site >= behind) { // divisions are dear
+                line = site / w;
+                start = line * w;
+                y = line % h;
+                behind = start + w;
             }
-            if (near.n == 0 && epsilon > 0) { // 0 / epsilon
-                copy_site(0, to, channels, flags, bias, add);
+            const int xx = site - line * w;
+            __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - y) * w : 0);
+            __global float *to = out + (size_t)r * channels;
+            __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * channels;
+            if (m[y * w + xx] != 0) {
+                copy_site(x + (size_t)(x_listed ? x_inverse[site] : site) * channels, to, channels, flags, bias, add);
             } else {
-                near.denominator = sum + epsilon;
-                near.reciprocal = stp_recip(near.denominator);
-                interpolate_site(&near, to, channels, flags, bias, add);
+                struct neighbours near;
+                float sum = 0.0f;
+                near.n = 0;
+#if BOX <= 64
+                move_window(&window, m, line, y + size.s5, xx + size.s6, h, w);
+                for (ulong sampled = window.bits & kept; sampled; sampled &= sampled - 1) {
+                    const int k = (int)popcount(~sampled & (sampled - 1)); // of its lowest bit
+#else
+                for (int k = 0; k < BOX; k++) {
+                    const int ty = y + size.s5 + k / BOX_W, tx = xx + size.s6 + k % BOX_W;
+                    if (weights[k] == 0 || ty < 0 || ty >= h || tx < 0 || tx >= w || m[ty * w + tx] == 0)
+                        continue;
+#endif
+                    const int at = site + offsets[k];
+                    near.from[near.n] = x + (size_t)(x_listed ? x_inverse[at] : at) * channels;
+                    near.weight[near.n++] = weights[k];
+                    sum += weights[k];
+                }
+                if (near.n == 0 && epsilon > 0) { // 0 / epsilon
+                    copy_site(0, to, channels, flags, bias, add);
+                } else {
+                    near.denominator = sum + epsilon;
+                    near.reciprocal = stp_recip(near.denominator);
+                    interpolate_site(&near, to, channels, flags, bias, add);
+                }
             }
         }
 #if COLUMNS
-        const int ready = (r - share.x) % TILE + 1;
-        if (ready == TILE || r == share.y - 1) {
-            const int first = r + 1 - ready, image = first / (h * w);
-            __global float *corner = planes + (size_t)image * (channels - 1) * h * w + first; // first pixel of the tile in the first plane
-            project_rows(to - (size_t)(ready - 1) * channels, ready, channels, project, part + first, out_sites, size.s7,
-                         (flags & PLANES) ? corner : 0, h * w, r + TILE < share.y ? add + channels : add);
-        }
+        const int image = first / (h * w);
+        __global float *corner = planes + (size_t)image * (channels - 1) * h * w + first; // first pixel of the tile in the first plane
+        __global const float *from = identity + (size_t)first * channels, *next = first + TILE < rows ? from + TILE * channels : from;
+        project_rows(out + (size_t)first * channels, here, channels, project, part + first, out_sites, size.s7,
+                     (flags & PLANES) ? corner : 0, h * w, next);
 #endif
     }
 }
@@ -336,10 +338,12 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
 #if COLUMNS
 // The projection alone, of rows that another kernel computed: x [rows][C], the rest as above.
 __kernel void project(__global const float *restrict x, __global const float *restrict weights, __global float *restrict part,
-                      __global const int *restrict rows, __global const int *restrict count, int sites, int channels, int columns)
+                      __global const int *restrict rows, __global const int *restrict count, int sites, int channels, int columns,
+                      __global int *turn)
 {
-    const int2 share = stp_share((count[0] + TILE - 1) / TILE) * TILE;
-    for (int r = share.x; r < share.y && r < count[0]; r += TILE) {
+    struct stp_turns turns = stp_turns(turn, (count[0] + TILE - 1) / TILE);
+    for (int unit; (unit = stp_next(&turns)) >= 0;) {
+        const int r = unit * TILE;
         __global const float *from = x + (size_t)r * channels;
         project_rows(from, min(TILE, count[0] - r), channels, weights, part + r, sites, columns, 0, 0, from + TILE * channels);
     }

@@ -312,6 +312,46 @@ static int2 stp_share(int count)
     return stp_share_of(count, get_global_size(0), get_global_id(0));
 }
 
+// Work in turns, for launches whose groups have one item: each core has a share of the units, of which it takes one after another, and then
+// the last units of others' shares, so that cores end together, however fast each is. The groups share `turn`, all zeros before and after
+// the launch: how many have come and gone, and for each core, a line of cache further on, how many units of its share are taken, and how
+// many of these by others. There are twice as many groups as cores, some of which find nothing left.
+#define STP_TURN_LINE 16 // ints
+
+struct stp_turns {
+    __global int *turn;
+    int units, cores, core;
+    int other; // shares that it has found empty
+    int own;   // units taken of its own
+};
+
+static struct stp_turns stp_turns(__global int *turn, int units)
+{
+    struct stp_turns t = {.turn = turn, .units = units, .cores = max((int)get_num_groups(0) / 2, 1)};
+    t.core = atomic_inc(turn);
+    t.other = t.core / t.cores;
+    return t;
+}
+
+// The next unit of this group, or −1.
+static int stp_next(struct stp_turns *t)
+{
+    for (; t->other < t->cores; t->other++) {
+        const int core = (t->core + t->other) % t->cores;
+        const int2 share = stp_share_of(t->units, t->cores, core);
+        __global int *taken = t->turn + (1 + core) * STP_TURN_LINE;
+        if (atomic_inc(taken) < share.y - share.x)
+            return t->other ? share.y - 1 - atomic_inc(taken + 1) : share.x + t->own++;
+    }
+    if (atomic_inc(t->turn + 1) == (int)get_num_groups(0) - 1) { // the last to go
+        for (int line = 0; line <= t->cores; line++) {
+            atomic_xchg(t->turn + line * STP_TURN_LINE, 0);
+            atomic_xchg(t->turn + line * STP_TURN_LINE + 1, 0);
+        }
+    }
+    return -1;
+}
+
 // Random numbers, choices --------------------------------------------------------------------------------------------
 
 // First word of Philox2x32-10 (Salmon et al., 2011) with counter (c0, c1).

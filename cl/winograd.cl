@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // winograd: a 3×3 convolution, stride 1, at every site, by F(4×4, 3×3) of Lavin and Gray (arXiv 1509.09308): tiles of 4×4 outputs from
 // 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_output the products m = Σ_ic v·u per point, and Aᵀ·m·A.
-// NDRange : input: each work-item takes a share of `tiles`; output: (groups), local (1), each with a contiguous share of the register
-//           tiles, panel slowest. Both take tiles `first` … first + tiles − 1 of the image's.
+// NDRange : (groups), local (1), which take `tiles` (input) or register tiles (output; panel slowest) in turns. Both take tiles
+//           `first` … first + tiles − 1 of the image's.
 // in, out : [sites][channels] f32; a point outside the image reads `zeros` ([IC]); v: [tiles][36][IC] f32
 // u       : [OC / TILE_N][36][IC][TILE_N] f32, packed by pack_weights() (src/ops/winograd.c)
 // bias    : [OC] f32; identity: as out, and perhaps its very memory
+// turn    : as stp_turns() needs it
 // size    : input: H, W, tiles down, tiles across, pad y x, IC; output: OH, OW, tiles down, tiles across, IC, OC, flags
 // Tunables: TILE_M, VEC, VECS as conv_rows; TILE_N = VEC · VECS. IC % VEC == 0, OC % TILE_N == 0
 // Needs   : OpenCL C 1.2.  Numerics: reordered: relative error about 1e-5; a NaN or Inf spreads over its tile
@@ -44,12 +45,12 @@ static void transform_output(VT m0, VT m1, VT m2, VT m3, VT m4, VT m5, VT *to, i
 }
 
 __kernel void winograd_input(__global const float *restrict in, __global const float *restrict zeros,
-                             __global float *restrict v, int first, int tiles, int8 size)
+                             __global float *restrict v, int first, int tiles, int8 size, __global int *turn)
 {
     const int h = size.s0, w = size.s1, tiles_y = size.s2, tiles_x = size.s3, pad_y = size.s4, pad_x = size.s5,
               ic = size.s6, vectors = ic / VEC;
-    const int2 share = stp_share(tiles);
-    for (int i = share.x; i < share.y; i++) {
+    struct stp_turns turns = stp_turns(turn, tiles);
+    for (int i; (i = stp_next(&turns)) >= 0;) {
         const int tile = first + i, line = tile / tiles_x, image = line / tiles_y;
         const int y0 = (line - image * tiles_y) * 4 - pad_y, x0 = (tile - line * tiles_x) * 4 - pad_x;
         __global const float *from[POINTS];
@@ -108,13 +109,13 @@ static void finish_tile(const VT *m, int down, int across, size_t row, size_t co
 
 __kernel void winograd_output(__global const float *restrict v, __global const float *restrict u,
                               __global const float *restrict bias, __global const float *identity,
-                              __global float *out, int first, int tiles, int8 size)
+                              __global float *out, int first, int tiles, int8 size, __global int *turn)
 {
     const int oh = size.s0, ow = size.s1, tiles_y = size.s2, tiles_x = size.s3, ic = size.s4, oc = size.s5,
               flags = size.s6, panels = oc / TILE_N;
     const int per_panel = (tiles + TILE_M - 1) / TILE_M;
-    const int2 share = stp_share(per_panel * panels);
-    for (int unit = share.x; unit < share.y; unit++) {
+    struct stp_turns turns = stp_turns(turn, per_panel * panels);
+    for (int unit; (unit = stp_next(&turns)) >= 0;) {
         const int panel = unit / per_panel, tile0 = (unit - panel * per_panel) * TILE_M;
         VT sums[TILE_M * VECS][POINTS];
         __global const float *from[TILE_M];

@@ -91,9 +91,21 @@ struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t 
     return (struct stp_scan_size){.pieces = pieces, .local = local};
 }
 
+size_t stp_worksize_turns(const struct stp_limits *limits)
+{
+    // PoCL's threads take half of what is left and one more: with as many as cores, the first would take several, others none.
+    return 2 * (size_t)limits->compute_units;
+}
+
+size_t stp_worksize_turn_bytes(const struct stp_limits *limits)
+{
+    enum { LINE = 64 };
+    return (1 + (size_t)limits->compute_units) * LINE;
+}
+
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
-    enum { FEW_ROWS = 1000, FEW_CHANNELS = 16, MOST_PER_UNIT = 32, LEAST_PER_UNIT = 4, TILES = 16 };
+    enum { FEW_ROWS = 1000, FEW_CHANNELS = 16 };
     const int64_t columns = shape->columns;
     // The accumulators should fill the vector registers but for a weight and a broadcast: 32 registers of 16 floats, or 16 of 8 or 4.
     struct stp_tile tile = {.rows = 6, .vec = 8, .vecs = 2, .block = 4};
@@ -112,10 +124,6 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const st
         tile.vecs /= 2;
     while (tile.vec > 4 && tile.vec / 2 >= columns)
         tile.vec /= 2;
-    // A work-group costs as much as a small tile.
-    const int64_t units = limits->compute_units,
-                  tiles = shape->groups * stp_div_up(columns, tile.vec * tile.vecs) * stp_div_up(shape->rows, tile.rows);
-    tile.groups = (size_t)stp_max64(LEAST_PER_UNIT * units, stp_min64(tiles / TILES, MOST_PER_UNIT * units));
     return tile;
 }
 

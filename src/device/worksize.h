@@ -51,10 +51,13 @@ struct stp_conv_shape {
     int64_t rows;                            // how many outputs are expected
 };
 
+// For work in turns (cl/numerics.cl): its groups, of one item, and the counters that they share.
+size_t stp_worksize_turns(const struct stp_limits *limits);
+size_t stp_worksize_turn_bytes(const struct stp_limits *limits);
+
 // Register tile of conv_rows (cl/conv_rows.cl): rows × (vec · vecs) columns, for `block` row tiles after one another.
 struct stp_tile {
     int rows, vec, vecs, block;
-    size_t groups;
 };
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const struct stp_conv_shape *shape);
 

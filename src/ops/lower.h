@@ -84,6 +84,8 @@ void stp_step_in_rows(struct stp_step *step, const struct stp_rows *rows);
 // The step reads each element of `in` before it writes the same element of `out`, and from no other work-item: if `in` dies here, the
 // two may share memory. After the arguments; without effect where the step has `in` as another operand too.
 void stp_step_in_place(struct stp_step *step, int out, int in);
+// `__global int *turn`, and the size: for kernels whose groups take their work in turns (cl/numerics.cl).
+void stp_step_turn(struct stp_step *step);
 void stp_step_size(struct stp_step *step, int dimensions, const size_t *global, const size_t *local);
 
 // 1-D launch for `items` independent pieces of work, with a kernel that strides: for (i = get_global_id(0); i < items; i +=

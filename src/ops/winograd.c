@@ -105,7 +105,7 @@ void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job)
         stp_step_int(step, stp_plan_i32(plan, job->node, first));
         stp_step_int(step, stp_plan_i32(plan, job->node, count));
         stp_step_ints(step, in, 8);
-        stp_step_stride(step, count);
+        stp_step_turn(step);
 
         step = stp_plan_step(plan, job->node, "winograd", options, "winograd_output");
         stp_step_read(step, transformed);
@@ -119,6 +119,6 @@ void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job)
         stp_step_int(step, stp_plan_i32(plan, job->node, count));
         const int64_t out[8] = {job->y->dims[2], job->y->dims[3], tiles_y, tiles_x, ic, oc, job->flags, 0};
         stp_step_ints(step, out, 8);
-        stp_step_size(step, 1, &tile.groups, (size_t[]){1});
+        stp_step_turn(step);
     }
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "device/worksize.h"
 #include "graph/op.h"
 
 stp_context *stp_plan_context(struct stp_plan *plan)
@@ -124,6 +125,20 @@ static stp_status make_kernels(struct stp_plan *plan, const stp_session_params *
     return STP_OK;
 }
 
+// A buffer of the plan's own: launches follow one another, so one serves them all.
+static void add_turn(struct stp_plan *plan)
+{
+    size_t bytes = stp_worksize_turn_bytes(&plan->device->limits);
+    void *zeros = calloc(1, bytes);
+    plan->turn = stp_plan_temp(plan, bytes);
+    if (!zeros)
+        stp_plan_out_of_memory(plan);
+    else if (plan->status == STP_OK)
+        plan->status = stp_device_buffer(plan->device, bytes, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, zeros, "counters",
+                                         &plan->slots[plan->turn].memory);
+    free(zeros);
+}
+
 stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, struct stp_constants *constants,
                            struct stp_instance *instance, const stp_session_params *params)
 {
@@ -140,6 +155,7 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     plan->poison = params->poison;
     plan->exact = params->exact;
     stp_plan_temp(plan, 1);
+    add_turn(plan);
     plan->places = stp_arena_array(&plan->arena, (size_t)graph->n_values, sizeof *plan->places);
     plan->lists = stp_arena_array(&plan->arena, (size_t)instance->n_regions, sizeof *plan->lists);
     plan->projections = stp_arena_array(&plan->arena, (size_t)graph->n_nodes, sizeof *plan->projections);

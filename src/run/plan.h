@@ -85,6 +85,7 @@ struct stp_plan {
     int n_steps, cap_steps;
     struct stp_slot *slots;
     int n_slots, cap_slots;
+    int turn; // slot of stp_step_turn()
     struct stp_place **places;    // per value; NULL until asked for
     struct stp_tail *tails;       // per node
     struct stp_projection *projections; // per node

@@ -84,6 +84,12 @@ void stp_step_write(struct stp_step *step, int slot)
     add_slot_arg(step, slot);
 }
 
+void stp_step_turn(struct stp_step *step)
+{
+    add_slot_arg(step, step->plan->turn);
+    stp_step_size(step, 1, (size_t[]){stp_worksize_turns(&step->plan->device->limits)}, (size_t[]){1});
+}
+
 static void add_bytes(struct stp_step *step, const void *bytes, size_t size)
 {
     struct stp_arg *arg = add_arg(step, STP_ARG_BYTES);

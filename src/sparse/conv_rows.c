@@ -74,10 +74,7 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const s
     if (limits->is_cpu) {
         struct stp_tile tile = stp_worksize_conv_rows(limits, shape);
         v = (struct stp_conv_variant){.kernel = "conv_rows",
-                                      .columns = tile.vec * tile.vecs,
-                                      .dimensions = 1,
-                                      .global = {tile.groups, 1},
-                                      .local = {1, 1}};
+                                      .columns = tile.vec * tile.vecs};
         snprintf(v.options, sizeof v.options, "-DALIGNED=%d -DTILE_M=%d -DVEC=%d -DVECS=%d -DBLOCK=%d",
                  shape->columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs, tile.block);
         return v;
@@ -86,7 +83,6 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const s
     size_t across = (size_t)tile.across, down = (size_t)tile.down;
     v = (struct stp_conv_variant){.kernel = "conv_tile",
                                   .columns = tile.across * tile.columns,
-                                  .dimensions = 2,
                                   .global = {tile.groups * across, down},
                                   .local = {across, down}};
     snprintf(v.options, sizeof v.options, "-DLX=%d -DLY=%d -DRM=%d -DRN=%d -DKC=%d -DAHEAD=%d -DPIECE=%d -DALIGNED=%d", tile.across,
@@ -110,7 +106,10 @@ void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const s
     if (job->flags & STP_CONV_IDENTITY_ROWS)
         stp_step_in_place(step, out, job->identity);
     add_size(step, job, y);
-    stp_step_size(step, variant->dimensions, variant->global, variant->local);
+    if (stp_plan_device(plan)->limits.is_cpu)
+        stp_step_turn(step);
+    else
+        stp_step_size(step, 2, variant->global, variant->local);
 }
 
 static int pack(struct stp_plan *plan, const struct stp_conv_job *job, int64_t columns)

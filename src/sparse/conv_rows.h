@@ -32,8 +32,7 @@ struct stp_conv_variant {
     const char *kernel;
     char options[128];
     int64_t columns;
-    int dimensions;
-    size_t global[2], local[2];
+    size_t global[2], local[2]; // of conv_tile
 };
 
 struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const struct stp_conv_shape *shape);

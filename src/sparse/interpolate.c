@@ -92,7 +92,7 @@ static void add_shares(struct stp_plan *plan, const struct job *job)
     stp_step_write(step, planes >= 0 ? planes : stp_plan_temp(plan, 1));
     stp_step_out_rows(step, &y->rows);
     add_size(step, job, job->flags | (planes >= 0 ? PLANES : 0), passing.columns);
-    stp_step_stride(step, y->rows.sites);
+    stp_step_turn(step);
 }
 
 static void add_groups(struct stp_plan *plan, const struct job *job)

@@ -126,7 +126,7 @@ static void add_project(struct stp_plan *plan, const struct stp_conv_job *job, c
     stp_step_out_rows(step, &job->x->rows);
     stp_step_int(step, stp_plan_i32(plan, job->node, all->channels));
     stp_step_int(step, (int32_t)all->columns);
-    stp_step_stride(step, job->x->rows.sites);
+    stp_step_turn(step);
 }
 
 // The node's projection, made here when the first of its readers is lowered, unless whoever computed x made it in passing.
