@@ -8,9 +8,9 @@
 // project : [PANELS][C][COLUMNS] f32, padded with zeros; part: [columns][out's sites] f32
 // planes  : with PLANES, `out` once more as N×C×H×W f32; out has all sites then, and N is 1 or 2 · VEC divides H·W
 // turn    : as stp_turns() needs it
-// size    : H, W, C, mask sites, flags, dy and dx of the box's first tap, columns
+// size    : H, W, C, mask sites, flags of interpolate_group, dy and dx of the box's first tap, columns
 // Tunables: BOX_H, BOX_W box of the kept taps (fixed per kernel of the model); ALIGNED 1 where C % VEC == 0; VEC {4, 8, 16};
-//           WIDE {4, 8}; COLUMNS projected at a time, 0: no projection; PANELS
+//           WIDE {4, 8}; COLUMNS projected at a time, 0: no projection; PANELS; FLAGS, as below
 // Needs   : OpenCL C 1.2.  Numerics: exact; two fma chains over the sampled taps, one division, then the tail, each rounded
 #define VT STP_CAT(float, VEC)
 #define BITS STP_CAT(int, VEC)
@@ -23,6 +23,7 @@
 #define QUOTIENT STP_CAT(stp_quotient, VEC)
 STP_DEFINE_DIV(VEC)
 
+// Bits of FLAGS
 #define HAS_BIAS 1
 #define HAS_IDENTITY 2
 #define IDENTITY_ROWS 4 // the identity has the output's rows; otherwise all sites
@@ -40,41 +41,41 @@ struct neighbours {
     float2 reciprocal;
 };
 
-// value += bias, += identity, Relu, as the flags say; `at` is the first channel.
-static VT tail(VT value, int flags, __global const float *bias, __global const float *add, int at)
+// value += bias, += identity, Relu, as FLAGS say; `at` is the first channel.
+static VT tail(VT value, __global const float *bias, __global const float *add, int at)
 {
-    if (flags & HAS_BIAS)
+    if (FLAGS & HAS_BIAS)
         value += STP_LOAD(0, bias + at);
-    if (flags & HAS_IDENTITY)
+    if (FLAGS & HAS_IDENTITY)
         value += STP_LOAD(0, add + at);
-    return (flags & RELU) ? select(value, (VT)(0.0f), value < (VT)(0.0f)) : value;
+    return (FLAGS & RELU) ? select(value, (VT)(0.0f), value < (VT)(0.0f)) : value;
 }
 
-static float tail1(float value, int flags, __global const float *bias, __global const float *add, int at)
+static float tail1(float value, __global const float *bias, __global const float *add, int at)
 {
-    if (flags & HAS_BIAS)
+    if (FLAGS & HAS_BIAS)
         value += bias[at];
-    if (flags & HAS_IDENTITY)
+    if (FLAGS & HAS_IDENTITY)
         value += add[at];
-    return (flags & RELU) ? stp_relu(value) : value;
+    return (FLAGS & RELU) ? stp_relu(value) : value;
 }
 
 // from: NULL stands for zeros
-static void copy_site(__global const float *from, __global float *to, int channels, int flags, __global const float *bias,
+static void copy_site(__global const float *from, __global float *to, int channels, __global const float *bias,
                       __global const float *add)
 {
     int c = 0;
     for (; c + VEC <= channels; c += VEC)
-        STP_STORE(tail(from ? STP_LOAD(0, from + c) : (VT)(0.0f), flags, bias, add, c), 0, to + c);
+        STP_STORE(tail(from ? STP_LOAD(0, from + c) : (VT)(0.0f), bias, add, c), 0, to + c);
     for (; c < channels; c++)
-        to[c] = tail1(from ? from[c] : 0.0f, flags, bias, add, c);
+        to[c] = tail1(from ? from[c] : 0.0f, bias, add, c);
 }
 
-static void interpolate_site(const struct neighbours *near, __global float *to, int channels, int flags,
+static void interpolate_site(const struct neighbours *near, __global float *to, int channels,
                              __global const float *bias, __global const float *add)
 {
     int c = 0;
-    // Several vectors at a time, so that a tap's address and weight, and the division's check, serve them all.
+    // Several vectors at a time, so that a tap's address and weight, and the division's check, serve them all. No sum is −0.
     for (; c + WIDE * VEC <= channels; c += WIDE * VEC) {
         VT value[WIDE];
 #pragma unroll
@@ -96,7 +97,7 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
             most = bits > most ? bits : most;
             least = below < least ? below : least;
         }
-        if (near->reciprocal.x != 0 && !STP_CAT(stp_any, VEC)((most > STP_DIV_MOST) | (least < STP_DIV_LEAST - 1u))) {
+        if (near->reciprocal.x > 0 && !STP_CAT(stp_any, VEC)((most > STP_DIV_MOST) | (least < STP_DIV_LEAST - 1u))) {
 #pragma unroll
             for (int i = 0; i < WIDE; i++)
                 value[i] = QUOTIENT(value[i], near->denominator, near->reciprocal);
@@ -106,19 +107,19 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
         }
 #pragma unroll
         for (int i = 0; i < WIDE; i++)
-            STP_STORE(tail(value[i], flags, bias, add, c + i * VEC), i, to + c);
+            STP_STORE(tail(value[i], bias, add, c + i * VEC), i, to + c);
     }
     for (; c + VEC <= channels; c += VEC) {
         VT value = (VT)(0.0f);
         for (int t = 0; t < near->n; t++)
             value = fma(STP_LOAD(0, near->from[t] + c), (VT)(near->weight[t]), value);
-        STP_STORE(tail(DIV_BY(value, near->denominator, near->reciprocal), flags, bias, add, c), 0, to + c);
+        STP_STORE(tail(DIV_BY(value, near->denominator, near->reciprocal), bias, add, c), 0, to + c);
     }
     for (; c < channels; c++) {
         float value = 0.0f;
         for (int t = 0; t < near->n; t++)
             value = fma(near->from[t][c], near->weight[t], value);
-        to[c] = tail1(stp_div_by(value, near->denominator, near->reciprocal), flags, bias, add, c);
+        to[c] = tail1(stp_div_by(value, near->denominator, near->reciprocal), bias, add, c);
     }
 }
 
@@ -268,7 +269,7 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
                           __global float *restrict part, __global float *restrict planes, __global const int *restrict out_rows,
                           __global const int *restrict out_count, int out_sites, int8 size, __global int *turn)
 {
-    const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3, flags = size.s4;
+    const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3;
     const int rows = out_count[0], out_listed = rows < out_sites, x_listed = x_count[0] < x_sites;
 #if BOX <= 64
     struct window window = {.line = -1};
@@ -294,9 +295,9 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
             const int xx = site - line * w;
             __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - y) * w : 0);
             __global float *to = out + (size_t)r * channels;
-            __global const float *add = identity + (size_t)((flags & IDENTITY_ROWS) ? r : site) * channels;
+            __global const float *add = identity + (size_t)((FLAGS & IDENTITY_ROWS) ? r : site) * channels;
             if (m[y * w + xx] != 0) {
-                copy_site(x + (size_t)(x_listed ? x_inverse[site] : site) * channels, to, channels, flags, bias, add);
+                copy_site(x + (size_t)(x_listed ? x_inverse[site] : site) * channels, to, channels, bias, add);
             } else {
                 struct neighbours near;
                 float sum = 0.0f;
@@ -317,11 +318,11 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
                     sum += weights[k];
                 }
                 if (near.n == 0 && epsilon > 0) { // 0 / epsilon
-                    copy_site(0, to, channels, flags, bias, add);
+                    copy_site(0, to, channels, bias, add);
                 } else {
                     near.denominator = sum + epsilon;
                     near.reciprocal = stp_recip(near.denominator);
-                    interpolate_site(&near, to, channels, flags, bias, add);
+                    interpolate_site(&near, to, channels, bias, add);
                 }
             }
         }
@@ -330,7 +331,7 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
         __global float *corner = planes + (size_t)image * (channels - 1) * h * w + first; // first pixel of the tile in the first plane
         __global const float *from = identity + (size_t)first * channels, *next = first + TILE < rows ? from + TILE * channels : from;
         project_rows(out + (size_t)first * channels, here, channels, project, part + first, out_sites, size.s7,
-                     (flags & PLANES) ? corner : 0, h * w, next);
+                     (FLAGS & PLANES) ? corner : 0, h * w, next);
 #endif
     }
 }

@@ -111,7 +111,7 @@ static int stp_any16(int16 v)
 }
 
 // stp_div_byN(floatN a, float b, float2 r): each lane over one denominator. stp_divN(floatN a, floatN b): lane by lane.
-// stp_quotientN: stp_div_byN where r.x is not 0 and every lane is 0 or of STP_DIV_LEAST … STP_DIV_MOST.
+// stp_quotientN: stp_div_byN where r.x is positive and every lane is +0 or of magnitude STP_DIV_LEAST … STP_DIV_MOST.
 #define STP_DEFINE_DIV(N)                                                                                              \
     static STP_CAT(float, N) STP_CAT(stp_div_lanes, N)(STP_CAT(float, N) a, STP_CAT(float, N) b)                       \
     {                                                                                                                  \
@@ -125,16 +125,15 @@ static int stp_any16(int16 v)
     static STP_CAT(float, N) STP_CAT(stp_quotient, N)(STP_CAT(float, N) a, float b, float2 r)                          \
     {                                                                                                                  \
         STP_CAT(float, N) hi = (STP_CAT(float, N))(r.x), q = fma(a, hi, a * r.y);                                      \
-        q = fma(fma((STP_CAT(float, N))(-b), q, a), hi, q);                                                            \
-        return STP_CAT(as_float, N)((STP_CAT(as_int, N)(q) & 0x7fffffff) |                                             \
-                                    ((STP_CAT(as_int, N)(a) ^ as_int(b)) & (int)0x80000000));                          \
+        return fma(fma((STP_CAT(float, N))(-b), q, a), hi, q);                                                         \
     }                                                                                                                  \
     static STP_CAT(float, N) STP_CAT(stp_div_by, N)(STP_CAT(float, N) a, float b, float2 r)                            \
     {                                                                                                                  \
         STP_CAT(float, N) m = fabs(a);                                                                                 \
         if (r.x == 0 || STP_CAT(stp_any, N)(~(((m >= 0x1p-64f) & (m <= 0x1p64f)) | (m == 0))))                         \
             return STP_CAT(stp_div_lanes, N)(a, (STP_CAT(float, N))(b));                                               \
-        return STP_CAT(stp_quotient, N)(a, b, r);                                                                      \
+        return STP_CAT(as_float, N)((STP_CAT(as_int, N)(STP_CAT(stp_quotient, N)(a, b, r)) & 0x7fffffff) |             \
+                                    ((STP_CAT(as_int, N)(a) ^ as_int(b)) & (int)0x80000000));                          \
     }                                                                                                                  \
     static STP_CAT(float, N) STP_CAT(stp_div, N)(STP_CAT(float, N) a, STP_CAT(float, N) b)                             \
     {                                                                                                                  \

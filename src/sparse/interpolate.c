@@ -61,12 +61,12 @@ static void add_inputs(struct stp_step *step, const struct job *job)
     stp_step_read(step, job->identity);
 }
 
-static void add_size(struct stp_step *step, const struct job *job, int flags, int64_t columns)
+static void add_size(struct stp_step *step, const struct job *job, int64_t columns)
 {
     const int64_t *dims = job->y->dims, *kernel = job->box.weight->dims;
-    if (flags & IDENTITY_ROWS)
+    if (job->flags & IDENTITY_ROWS)
         stp_step_in_place(step, job->y->slot, job->identity);
-    const int64_t numbers[8] = {dims[2], dims[3], dims[1], job->mask->rows.sites, flags, job->box.top - kernel[0] / 2,
+    const int64_t numbers[8] = {dims[2], dims[3], dims[1], job->mask->rows.sites, job->flags, job->box.top - kernel[0] / 2,
                                 job->box.left - kernel[1] / 2, columns};
     stp_step_ints(step, numbers, 8);
 }
@@ -81,9 +81,10 @@ static void add_shares(struct stp_plan *plan, const struct job *job)
         planes = stp_plan_output_in_passing(plan, job->tail->output);
     char options[160];
     snprintf(options, sizeof options,
-             "-DBOX_H=%lld -DBOX_W=%lld -DALIGNED=%d -DVEC=%d -DWIDE=%d -DCOLUMNS=%d -DPANELS=%d",
+             "-DBOX_H=%lld -DBOX_W=%lld -DALIGNED=%d -DVEC=%d -DWIDE=%d -DCOLUMNS=%d -DPANELS=%d -DFLAGS=%d",
              (long long)job->box.height, (long long)job->box.width, y->dims[1] % vector == 0, vector,
-             vector == 8 || passing.tile.width ? 8 : 4, passing.tile.width, passing.tile.panels);
+             vector == 8 || passing.tile.width ? 8 : 4, passing.tile.width, passing.tile.panels,
+             job->flags | (planes >= 0 ? PLANES : 0));
     struct stp_step *step = stp_plan_step(plan, job->node, "interpolate", options, "interpolate");
     add_inputs(step, job);
     stp_step_read(step, passing.weights);
@@ -91,7 +92,7 @@ static void add_shares(struct stp_plan *plan, const struct job *job)
     stp_step_write(step, passing.slot);
     stp_step_write(step, planes >= 0 ? planes : stp_plan_temp(plan, 1));
     stp_step_out_rows(step, &y->rows);
-    add_size(step, job, job->flags | (planes >= 0 ? PLANES : 0), passing.columns);
+    add_size(step, job, passing.columns);
     stp_step_turn(step);
 }
 
@@ -107,7 +108,7 @@ static void add_groups(struct stp_plan *plan, const struct job *job)
     add_inputs(step, job);
     stp_step_write(step, y->slot);
     stp_step_out_rows(step, &y->rows);
-    add_size(step, job, job->flags, 0);
+    add_size(step, job, 0);
     stp_step_size(step, 2, size.global, size.local);
 }
 

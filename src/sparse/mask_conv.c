@@ -116,8 +116,8 @@ static void add_project(struct stp_plan *plan, const struct stp_conv_job *job, c
                         struct stp_projection_tile tile)
 {
     int vector = stp_worksize_vector(&stp_plan_device(plan)->limits);
-    char options[96];
-    snprintf(options, sizeof options, "-DBOX_H=1 -DBOX_W=1 -DALIGNED=%d -DVEC=%d -DWIDE=4 -DCOLUMNS=%d -DPANELS=%d",
+    char options[128];
+    snprintf(options, sizeof options, "-DBOX_H=1 -DBOX_W=1 -DALIGNED=%d -DVEC=%d -DWIDE=4 -DCOLUMNS=%d -DPANELS=%d -DFLAGS=0",
              all->channels % vector == 0, vector, tile.width, tile.panels);
     struct stp_step *step = stp_plan_step(plan, job->node, "interpolate", options, "project");
     stp_step_read(step, job->x->slot);
