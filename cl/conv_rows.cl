@@ -166,6 +166,13 @@ __kernel void conv_rows(__global const float *restrict in, __global const int *r
                 }
                 per_segment[r] = (FLAGS & SAME_ROWS) ? 1 : find_segments(&source, site, 0, from, size);
             }
+            if (FLAGS & HAS_IDENTITY)
+                for (int m = 0; m < TILE_M; m++) {
+                    __global const float *add = identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0;
+#pragma unroll
+                    for (int n = 0; n < TILE_N; n += 16)
+                        STP_PREFETCH(add + n, 3);
+                }
             const int run = per_segment[r], segments = taps / run, depth = run * icg;
             for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {
                 const int count = min(CACHED, segments - segment0);
