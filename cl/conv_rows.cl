@@ -93,12 +93,12 @@ static int find_segments(const struct source *source, const int *sites, int firs
     return run;
 }
 
-__kernel void conv_rows(__global const float *restrict in, __global const int *restrict in_inverse,
-                        __global const int *restrict in_count, int in_sites, __global const float *restrict w,
-                        __global const float *restrict bias, __global const float *identity,
-                        __global const float *restrict zeros, __global float *out,
-                        __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
-                        int16 size, __global int *turn)
+__kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global const int *restrict in_inverse,
+                                    __global const int *restrict in_count, int in_sites, __global const float *restrict w,
+                                    __global const float *restrict bias, __global const float *identity,
+                                    __global const float *restrict zeros, __global float *out,
+                                    __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
+                                    int16 size, __global int *turn)
 {
     const int rows = out_count[0];
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;

@@ -262,12 +262,12 @@ static void project_rows(__global const float *from, int rows, int channels, __g
 #define TILE 32 // rows that are taken at a time
 #endif
 
-__kernel void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
-                          __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
-                          __global const float *restrict weights, float epsilon, __global const float *restrict bias,
-                          __global const float *identity, __global const float *restrict project, __global float *out,
-                          __global float *restrict part, __global float *restrict planes, __global const int *restrict out_rows,
-                          __global const int *restrict out_count, int out_sites, int8 size, __global int *turn)
+__kernel STP_VECTORS void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
+                                      __global const int *restrict x_count, int x_sites, __global const float *restrict mask,
+                                      __global const float *restrict weights, float epsilon, __global const float *restrict bias,
+                                      __global const float *identity, __global const float *restrict project, __global float *out,
+                                      __global float *restrict part, __global float *restrict planes, __global const int *restrict out_rows,
+                                      __global const int *restrict out_count, int out_sites, int8 size, __global int *turn)
 {
     const int h = size.s0, w = size.s1, channels = size.s2, mask_sites = size.s3;
     const int rows = out_count[0], out_listed = rows < out_sites, x_listed = x_count[0] < x_sites;
@@ -338,9 +338,9 @@ __kernel void interpolate(__global const float *restrict x, __global const int *
 
 #if COLUMNS
 // The projection alone, of rows that another kernel computed: x [rows][C], the rest as above.
-__kernel void project(__global const float *restrict x, __global const float *restrict weights, __global float *restrict part,
-                      __global const int *restrict rows, __global const int *restrict count, int sites, int channels, int columns,
-                      __global int *turn)
+__kernel STP_VECTORS void project(__global const float *restrict x, __global const float *restrict weights,
+                                  __global float *restrict part, __global const int *restrict rows,
+                                  __global const int *restrict count, int sites, int channels, int columns, __global int *turn)
 {
     struct stp_turns turns = stp_turns(turn, (count[0] + TILE - 1) / TILE);
     for (int unit; (unit = stp_next(&turns)) >= 0;) {

@@ -295,6 +295,9 @@ static void stp_transpose16(float16 *x)
 #define STP_PREFETCH(at, locality)
 #endif
 
+// Of a kernel whose work-items compute with vectors: compilers that pack work-items into vectors of their own (Intel's for CPUs) leave it alone.
+#define STP_VECTORS __attribute__((vec_type_hint(VT)))
+
 // Work ---------------------------------------------------------------------------------------------------------------------
 
 // Share `i` of `shares` contiguous ones of `count` pieces: first … last − 1. They differ by a piece at most: runtimes hand out work-groups by

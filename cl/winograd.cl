@@ -44,8 +44,8 @@ static void transform_output(VT m0, VT m1, VT m2, VT m3, VT m4, VT m5, VT *to, i
     to[3 * step] = fma((VT)(8.0f), e, d) + m5;
 }
 
-__kernel void winograd_input(__global const float *restrict in, __global const float *restrict zeros,
-                             __global float *restrict v, int first, int tiles, int8 size, __global int *turn)
+__kernel STP_VECTORS void winograd_input(__global const float *restrict in, __global const float *restrict zeros,
+                                         __global float *restrict v, int first, int tiles, int8 size, __global int *turn)
 {
     const int h = size.s0, w = size.s1, tiles_y = size.s2, tiles_x = size.s3, pad_y = size.s4, pad_x = size.s5,
               ic = size.s6, vectors = ic / VEC;
@@ -107,9 +107,9 @@ static void finish_tile(const VT *m, int down, int across, size_t row, size_t co
         }
 }
 
-__kernel void winograd_output(__global const float *restrict v, __global const float *restrict u,
-                              __global const float *restrict bias, __global const float *identity,
-                              __global float *out, int first, int tiles, int8 size, __global int *turn)
+__kernel STP_VECTORS void winograd_output(__global const float *restrict v, __global const float *restrict u,
+                                          __global const float *restrict bias, __global const float *identity,
+                                          __global float *out, int first, int tiles, int8 size, __global int *turn)
 {
     const int oh = size.s0, ow = size.s1, tiles_y = size.s2, tiles_x = size.s3, ic = size.s4, oc = size.s5,
               flags = size.s6, panels = oc / TILE_N;
