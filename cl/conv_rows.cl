@@ -205,8 +205,8 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
 
 #pragma unroll
             for (int m = 0; m < TILE_M; m++) {
-                if (row0 + m >= rows)
-                    break;
+                if (row0 + m >= rows) // not a way out of the loop, which Intel's compiler would not unroll
+                    continue;
                 __global float *to = out + (size_t)(row0 + m) * OC + oc0;
                 __global const float *add =
                     identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0;
