@@ -129,14 +129,9 @@ static stp_status make_kernels(struct stp_plan *plan, const stp_session_params *
 static void add_turn(struct stp_plan *plan)
 {
     size_t bytes = stp_worksize_turn_bytes(&plan->device->limits);
-    void *zeros = calloc(1, bytes);
     plan->turn = stp_plan_temp(plan, bytes);
-    if (!zeros)
-        stp_plan_out_of_memory(plan);
-    else if (plan->status == STP_OK)
-        plan->status = stp_device_buffer(plan->device, bytes, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, zeros, "counters",
-                                         &plan->slots[plan->turn].memory);
-    free(zeros);
+    if (plan->status == STP_OK)
+        plan->status = stp_device_buffer(plan->device, bytes, CL_MEM_READ_WRITE, NULL, "counters", &plan->slots[plan->turn].memory);
 }
 
 stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, struct stp_constants *constants,

@@ -329,12 +329,25 @@ static stp_status read_outputs(stp_session *session)
     return STP_OK;
 }
 
+// Launches leave the counters of turns as they found them, but one that was broken off would leave work undone in the next run.
+static stp_status clear_turns(stp_session *session)
+{
+    const struct stp_slot *turn = &session->plan->slots[session->plan->turn];
+    if (turn->last < 0)
+        return STP_OK;
+    const cl_int zero = 0;
+    return stp_cl_check(session->device,
+                        clEnqueueFillBuffer(session->device->queue, turn->memory, &zero, sizeof zero, 0, turn->bytes, 0, NULL, NULL),
+                        "clEnqueueFillBuffer");
+}
+
 static stp_status enqueue_all(stp_session *session)
 {
     STP_TRY(drop_outputs(session, false));
     if (session->params.poison)
         STP_TRY(poison(session));
     STP_TRY(write_inputs(session));
+    STP_TRY(clear_turns(session));
     const int last = session->plan->n_steps - 1;
     for (int i = 0; i <= last; i++)
         STP_TRY(enqueue_step(session, session->plan->steps[i], session->params.profile || i == 0 || i == last));
