@@ -75,7 +75,7 @@ static void interpolate_site(const struct neighbours *near, __global float *to, 
                              __global const float *bias, __global const float *add)
 {
     int c = 0;
-    // Several vectors at a time, so that a tap's address and weight, and the division's check, serve them all. No sum is −0.
+    // Several vectors at a time, so that a tap's address and weight, and the division's check, serve them all.
     for (; c + WIDE * VEC <= channels; c += WIDE * VEC) {
         VT value[WIDE];
 #pragma unroll
@@ -280,19 +280,18 @@ __kernel STP_VECTORS void interpolate(__global const float *restrict x, __global
     int offsets[BOX]; // from a site to each tap of its box
     for (int k = 0; k < BOX; k++)
         offsets[k] = (size.s5 + k / BOX_W) * w + size.s6 + k % BOX_W;
-    int line = 0, y = 0, start = 0, behind = 0; // of the last site, its line's first site and the next line's
+    int line = 0, y = 0, start = 0; // of the last site, and its line's first site
     struct stp_turns turns = stp_turns(turn, (rows + TILE - 1) / TILE);
     for (int unit; (unit = stp_next(&turns)) >= 0;) {
         const int first = unit * TILE, here = min(TILE, rows - first);
         for (int r = first; r < first + here; r++) {
             const int site = out_listed ? out_rows[r] : r;
-            if (site < start || site >= behind) { // divisions are dear
+            if (site < start || site >= start + w) { // divisions are dear
                 line = site / w;
                 start = line * w;
                 y = line % h;
-                behind = start + w;
             }
-            const int xx = site - line * w;
+            const int xx = site - start;
             __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - y) * w : 0);
             __global float *to = out + (size_t)r * channels;
             __global const float *add = identity + (size_t)((FLAGS & IDENTITY_ROWS) ? r : site) * channels;

@@ -111,7 +111,7 @@ static int stp_any16(int16 v)
 }
 
 // stp_div_byN(floatN a, float b, float2 r): each lane over one denominator. stp_divN(floatN a, floatN b): lane by lane.
-// stp_quotientN: stp_div_byN where r.x is positive and every lane is +0 or of magnitude STP_DIV_LEAST … STP_DIV_MOST.
+// stp_quotientN: stp_div_byN where r.x is positive and every lane is 0 or of magnitude STP_DIV_LEAST … STP_DIV_MOST.
 #define STP_DEFINE_DIV(N)                                                                                              \
     static STP_CAT(float, N) STP_CAT(stp_div_lanes, N)(STP_CAT(float, N) a, STP_CAT(float, N) b)                       \
     {                                                                                                                  \
@@ -125,7 +125,8 @@ static int stp_any16(int16 v)
     static STP_CAT(float, N) STP_CAT(stp_quotient, N)(STP_CAT(float, N) a, float b, float2 r)                          \
     {                                                                                                                  \
         STP_CAT(float, N) hi = (STP_CAT(float, N))(r.x), q = fma(a, hi, a * r.y);                                      \
-        return fma(fma((STP_CAT(float, N))(-b), q, a), hi, q);                                                         \
+        q = fma(fma((STP_CAT(float, N))(-b), q, a), hi, q);                                                            \
+        return bitselect(q, a, (STP_CAT(float, N))(-0.0f));                                                            \
     }                                                                                                                  \
     static STP_CAT(float, N) STP_CAT(stp_div_by, N)(STP_CAT(float, N) a, float b, float2 r)                            \
     {                                                                                                                  \

@@ -283,6 +283,14 @@ def nan_and_inf_outside(seed):
 
 
 @case
+def sums_that_underflow(seed):
+    # Negative ones become -0, and so does their quotient.
+    g = Graph(seed)
+    a = g.op("Mul", g.conv(g.x, 6, 128), g.constant(np.float32(1e-36)))
+    return g.output(g.interpolate_by(a, g.sample(g.x, 6), np.full((3, 3), 1e-11)))
+
+
+@case
 def boxes_of_taps(seed):
     """Kernels whose taps other than 0 fill a box larger than a word of bits, lie in a corner, or are none."""
     g = Graph(seed, h=19, w=23)
