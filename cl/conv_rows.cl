@@ -32,7 +32,7 @@
 #define FLAGS size.sf
 
 #define AHEAD 32 // products by which weights are asked for before they are used: memory is slower than a row tile's fma, and pages are short
-#define RUN 4     // row tiles of a panel that a work-group takes together
+#define RUN 4    // row tiles of a panel that a work-group takes together
 #define CACHED 9 // segments whose input rows are kept for all panels of a row tile
 
 // Bits of FLAGS
@@ -41,6 +41,9 @@
 #define HAS_IDENTITY 4
 #define IDENTITY_ROWS 8 // the identity has the output's rows; otherwise all sites
 #define RELU 16
+
+// Of the tile's row m, from its first column on.
+#define IDENTITY(m) (identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0)
 
 // What windows are read from.
 struct source {
@@ -168,7 +171,7 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
             }
             if (FLAGS & HAS_IDENTITY)
                 for (int m = 0; m < TILE_M; m++) {
-                    __global const float *add = identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0;
+                    __global const float *add = IDENTITY(m);
 #pragma unroll
                     for (int n = 0; n < TILE_N; n += 16)
                         STP_PREFETCH(add + n, 3);
@@ -208,8 +211,7 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
                 if (row0 + m >= rows) // not a way out of the loop, which Intel's compiler would not unroll
                     continue;
                 __global float *to = out + (size_t)(row0 + m) * OC + oc0;
-                __global const float *add =
-                    identity + (size_t)((FLAGS & IDENTITY_ROWS) ? row0 + m : site[m]) * OC + oc0;
+                __global const float *add = IDENTITY(m);
                 if (columns == TILE_N) {
 #pragma unroll
                     for (int v = 0; v < VECS; v++) {

@@ -99,7 +99,7 @@ size_t stp_worksize_turns(const struct stp_limits *limits)
 
 size_t stp_worksize_turn_bytes(const struct stp_limits *limits)
 {
-    enum { LINE = 64 };
+    enum { LINE = 64 }; // STP_TURN_LINE of cl/numerics.cl, in bytes
     return (1 + (size_t)limits->compute_units) * LINE;
 }
 

@@ -73,8 +73,7 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const s
     struct stp_conv_variant v;
     if (limits->is_cpu) {
         struct stp_tile tile = stp_worksize_conv_rows(limits, shape);
-        v = (struct stp_conv_variant){.kernel = "conv_rows",
-                                      .columns = tile.vec * tile.vecs};
+        v = (struct stp_conv_variant){.kernel = "conv_rows", .columns = tile.vec * tile.vecs};
         snprintf(v.options, sizeof v.options, "-DALIGNED=%d -DTILE_M=%d -DVEC=%d -DVECS=%d -DBLOCK=%d",
                  shape->columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs, tile.block);
         return v;
