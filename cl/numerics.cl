@@ -323,7 +323,8 @@ static int2 stp_share(int count)
 
 struct stp_turns {
     __global int *turn;
-    int units, cores, core;
+    int units, cores;
+    int group; // in the order in which they came: a number that no other has
     int other; // shares that it has found empty
     int own;   // units taken of its own
 };
@@ -331,8 +332,8 @@ struct stp_turns {
 static struct stp_turns stp_turns(__global int *turn, int units)
 {
     struct stp_turns t = {.turn = turn, .units = units, .cores = max((int)get_num_groups(0) / 2, 1)};
-    t.core = atomic_inc(turn);
-    t.other = t.core / t.cores;
+    t.group = atomic_inc(turn);
+    t.other = t.group / t.cores;
     return t;
 }
 
@@ -340,7 +341,7 @@ static struct stp_turns stp_turns(__global int *turn, int units)
 static int stp_next(struct stp_turns *t)
 {
     for (; t->other < t->cores; t->other++) {
-        const int core = (t->core + t->other) % t->cores;
+        const int core = (t->group + t->other) % t->cores;
         const int2 share = stp_share_of(t->units, t->cores, core);
         __global int *taken = t->turn + (1 + core) * STP_TURN_LINE;
         if (atomic_inc(taken) < share.y - share.x)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // winograd: a 3×3 convolution, stride 1, at every site, by F(4×4, 3×3) of Lavin and Gray (arXiv 1509.09308): tiles of 4×4 outputs from
-// 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_output the products m = Σ_ic v·u per point, and Aᵀ·m·A.
+// 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_output u = G·w·Gᵀ, the products m = Σ_ic v·u per point, and Aᵀ·m·A.
 // NDRange : (groups), local (1), which take `tiles` (input) or register tiles (output; panel slowest) in turns. Both take tiles
 //           `first` … first + tiles − 1 of the image's.
 // in, out : [sites][channels] f32; a point outside the image reads `zeros` ([IC]); v: [tiles][36][IC] f32
-// u       : [OC / TILE_N][36][IC][TILE_N] f32, packed by pack_weights() (src/ops/winograd.c)
+// w       : [OC / TILE_N][9][IC][TILE_N] f32, packed by pack_conv_weights()
+// u       : [groups][36][IC][TILE_N] f32, of the panel that a group is at: made in every run, since all of it were four times w to hold and read
 // bias    : [OC] f32; identity: as out, and perhaps its very memory
 // turn    : as stp_turns() needs it
 // size    : input: H, W, tiles down, tiles across, pad y x, IC; output: OH, OW, tiles down, tiles across, IC, OC, flags
@@ -32,6 +33,18 @@ static void transform_input(VT d0, VT d1, VT d2, VT d3, VT d4, VT d5, VT *to, in
     to[3 * step] = c + e;
     to[4 * step] = c - e;
     to[5 * step] = fma((VT)(4.0f), d1, fma((VT)(-5.0f), d3, d5));
+}
+
+// G·w, likewise
+static void transform_weights(VT w0, VT w1, VT w2, VT *to, int step)
+{
+    const VT even = w0 + w2, far = fma((VT)(4.0f), w2, w0);
+    to[0] = 0.25f * w0;
+    to[step] = (-1.0f / 6.0f) * (even + w1);
+    to[2 * step] = (-1.0f / 6.0f) * (even - w1);
+    to[3 * step] = (1.0f / 24.0f) * fma((VT)(2.0f), w1, far);
+    to[4 * step] = (1.0f / 24.0f) * fma((VT)(-2.0f), w1, far);
+    to[5 * step] = w2;
 }
 
 // Aᵀ·m, likewise
@@ -78,6 +91,26 @@ __kernel STP_VECTORS void winograd_input(__global const float *restrict in, __gl
     }
 }
 
+// u of a panel of w.
+static void transform_panel(__global const float *w, __global float *u, int ic)
+{
+    const int step = ic * VECS; // vectors of a tap, and of a point
+    for (int i = 0; i < step; i++) {
+        VT half_way[18];
+#pragma unroll
+        for (int x = 0; x < 3; x++)
+            transform_weights(VLOAD(i + x * step, w), VLOAD(i + (3 + x) * step, w), VLOAD(i + (6 + x) * step, w), half_way + x, 3);
+#pragma unroll
+        for (int y = 0; y < 6; y++) {
+            VT t[6];
+            transform_weights(half_way[y * 3], half_way[y * 3 + 1], half_way[y * 3 + 2], t, 1);
+#pragma unroll
+            for (int x = 0; x < 6; x++)
+                VSTORE(t[x], i + (y * 6 + x) * step, u);
+        }
+    }
+}
+
 // Aᵀ·m·A and the tail for a tile and VEC channels: down × across outputs, their rows `row` and their columns `column` numbers apart.
 static void finish_tile(const VT *m, int down, int across, size_t row, size_t column, int flags,
                         __global const float *bias, __global const float *identity, __global float *out)
@@ -107,21 +140,28 @@ static void finish_tile(const VT *m, int down, int across, size_t row, size_t co
         }
 }
 
-__kernel STP_VECTORS void winograd_output(__global const float *restrict v, __global const float *restrict u,
-                                          __global const float *restrict bias, __global const float *identity,
-                                          __global float *out, int first, int tiles, int8 size, __global int *turn)
+__kernel STP_VECTORS void winograd_output(__global const float *restrict v, __global const float *restrict w,
+                                          __global float *restrict u, __global const float *restrict bias,
+                                          __global const float *identity, __global float *out, int first, int tiles, int8 size,
+                                          __global int *turn)
 {
     const int oh = size.s0, ow = size.s1, tiles_y = size.s2, tiles_x = size.s3, ic = size.s4, oc = size.s5,
               flags = size.s6, panels = oc / TILE_N;
     const int per_panel = (tiles + TILE_M - 1) / TILE_M;
     struct stp_turns turns = stp_turns(turn, per_panel * panels);
+    int transformed = -1; // panel
+    u += (size_t)turns.group * POINTS * ic * TILE_N;
     for (int unit; (unit = stp_next(&turns)) >= 0;) {
         const int panel = unit / per_panel, tile0 = (unit - panel * per_panel) * TILE_M;
+        if (panel != transformed) {
+            transform_panel(w + (size_t)panel * 9 * ic * TILE_N, u, ic);
+            transformed = panel;
+        }
         VT sums[TILE_M * VECS][POINTS];
         __global const float *from[TILE_M];
         for (int m = 0; m < TILE_M; m++)
             from[m] = v + (size_t)min(tile0 + m, tiles - 1) * POINTS * ic;
-        __global const float *weights = u + (size_t)panel * POINTS * ic * TILE_N;
+        __global const float *weights = u;
         for (int point = 0; point < POINTS; point++) {
             VT acc[TILE_M][VECS];
             __global const float *x[TILE_M];

@@ -141,12 +141,12 @@ bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_chan
     if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile.vec ||
         out_channels % (tile.vec * tile.vecs))
         return false;
-    // Both per channel in and out. Weights, four times as many for Winograd, come from memory: the time of some four multiplications a byte.
-    // Multiplications include those for tiles that reach over the edge. Transforming costs a good third of what is saved at few channels, so
-    // the sum has to be less than half.
-    enum { WEIGHT = 16 };
-    const int64_t multiplied = 36 * (stp_div_up(tiles, tile.rows) * tile.rows + WEIGHT),
-                  directly = 9 * (sites + WEIGHT);
+    // All per channel in and out. The file's weights come from memory, a float in the time of some 16 multiplications; to transform nine of
+    // them takes that of 140. Multiplications include those for tiles that reach over the edge. Transforming inputs and outputs costs a good
+    // third of what is saved at few channels, so the sum has to be less than half.
+    enum { LOADED = 9 * 16, TRANSFORMED = 140 };
+    const int64_t multiplied = 36 * stp_div_up(tiles, tile.rows) * tile.rows + LOADED + TRANSFORMED,
+                  directly = 9 * sites + LOADED;
     return 2 * multiplied < directly;
 }
 

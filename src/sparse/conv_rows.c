@@ -157,8 +157,9 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         stp_lower_mask_conv(plan, &job);
         return STP_OK;
     }
-    if (stp_winograd_suits(plan, &job)) {
-        stp_winograd_add(plan, &job);
+    struct stp_tile tile;
+    if (stp_winograd_suits(plan, &job, &tile)) {
+        stp_winograd_add(plan, &job, &tile, pack(plan, &job, tile.vec * tile.vecs));
         return STP_OK;
     }
     const struct stp_conv_shape shape = {job.groups, job.icg, w->dims[2] * w->dims[3], job.ocg, stp_conv_expected(&job.y->rows)};
