@@ -81,10 +81,10 @@ struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t 
     enum { GROUP = 256, LARGE_GROUP = 512, EACH = 24, MOST_PIECES = 1024 }; // EACH: as in cl/lists.cl
     if (limits->is_cpu) {
         int64_t most = (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT;
-        return (struct stp_scan_size){.pieces = stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), .local = 1};
+        return (struct stp_scan_size){.alone = true, .pieces = stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), .local = 1};
     }
     size_t large = group_limit(limits, LARGE_GROUP), local = group_limit(limits, GROUP);
-    bool alone = large > 1 && sites <= EACH * (int64_t)large && large * (sizeof(int32_t) + 2 * EACH) <= limits->local_memory;
+    const bool alone = large > 1 && sites <= EACH * (int64_t)large && large * (sizeof(int32_t) + 2 * EACH) <= limits->local_memory;
     if (alone)
         return (struct stp_scan_size){.alone = true, .pieces = 1, .local = large};
     int64_t pieces = stp_min64(stp_div_up(sites, 2 * (int64_t)local), MOST_PIECES);

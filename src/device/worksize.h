@@ -37,7 +37,7 @@ struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits
 int stp_worksize_vector(const struct stp_limits *limits);
 
 // Pieces into which a scan over `sites` is cut, one work-group of `local` items each; every piece reads all pieces' counts. `alone`: one
-// work-group does it all, where it is known to be quick; it holds as many sites as items · 24.
+// work-group may do it all instead, where it is known to be quick; with more items than one it holds as many sites as items · 24.
 struct stp_scan_size {
     bool alone;
     int64_t pieces;

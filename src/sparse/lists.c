@@ -40,39 +40,49 @@ static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const ch
     return stp_plan_step(plan, NULL, "lists", options, kernel);
 }
 
-static void set_size(struct stp_step *step, const struct stp_scan_size *size)
+static int32_t most_of(struct stp_plan *plan, int64_t sites)
 {
-    size_t global = (size_t)size->pieces * size->local;
-    stp_step_size(step, 1, &global, &size->local);
+    return stp_plan_i32(plan, NULL, (int64_t)(identity_share * (double)sites));
 }
 
-// The kernel that looks at each site, and what it looks at: `of_mask` or `of_list`.
-static struct stp_step *add_look(struct stp_plan *plan, const struct stp_region *region, const char *of_mask, const char *of_list,
-                                 const struct stp_scan_size *size)
+// The kernels' `job`.
+static void add_job(struct stp_step *step, const struct stp_region *region, int64_t mask_sites)
 {
-    struct stp_step *step;
-    if (region->kind == STP_SITES_LIST) {
-        const struct stp_place *mask = stp_plan_place(plan, plan->instance->graph->values[region->mask]);
-        step = add_step(plan, mask->dtype, of_mask, size);
-        stp_step_read(step, mask->slot);
-        stp_step_int(step, stp_plan_i32(plan, NULL, mask->rows.sites));
-    } else {
-        struct stp_rows of = stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
-        step = add_step(plan, STP_F32, of_list, size);
-        stp_step_in_rows(step, &of);
-    }
-    return step;
-}
-
-static void add_window(struct stp_step *step, const struct stp_region *region)
-{
-    if (region->kind != STP_SITES_NEED)
-        return;
+    struct stp_plan *plan = step->plan;
     const struct stp_window *w = &region->window;
-    const int64_t numbers[16] = {region->h,      region->w,      region->of_h, region->of_w,
-                                 w->kernel[0],   w->kernel[1],   w->stride[0], w->stride[1],
-                                 w->dilation[0], w->dilation[1], w->pad[0],    w->pad[1]};
-    stp_step_ints(step, numbers, 16);
+    const int64_t sites = region->n * region->h * region->w, of_sites = region->n * region->of_h * region->of_w;
+    int64_t job[16] = {sites, most_of(plan, sites), mask_sites};
+    if (region->kind == STP_SITES_NEED) {
+        const int64_t window[] = {most_of(plan, of_sites), region->h,      region->w,      region->of_h,
+                                  region->of_w,            w->kernel[0],   w->kernel[1],   w->stride[0],
+                                  w->stride[1],            w->dilation[0], w->dilation[1], w->pad[0],
+                                  w->pad[1]};
+        memcpy(job + 3, window, sizeof window);
+    }
+    stp_step_ints(step, job, 16);
+}
+
+static int64_t sites_of(const struct stp_region *region)
+{
+    return region->n * region->h * region->w;
+}
+
+// The longer of the list and that of the windows.
+static int64_t most_sites(const struct stp_region *region)
+{
+    return stp_max64(sites_of(region), region->kind == STP_SITES_NEED ? region->n * region->of_h * region->of_w : 0);
+}
+
+static void new_list(struct stp_plan *plan, int region)
+{
+    const int64_t sites = sites_of(&plan->instance->regions[region]);
+    const size_t bytes = (size_t)sites * sizeof(int32_t);
+    plan->lists[region] = (struct stp_list){.region = region,
+                                            .rows = {.rows = stp_plan_temp(plan, bytes),
+                                                     .inverse = stp_plan_temp(plan, bytes),
+                                                     .count = stp_plan_temp(plan, sizeof(int32_t)),
+                                                     .sites = sites,
+                                                     .list = region}};
 }
 
 static void add_outputs(struct stp_step *step, const struct stp_rows *rows)
@@ -80,58 +90,124 @@ static void add_outputs(struct stp_step *step, const struct stp_rows *rows)
     stp_step_write(step, rows->rows);
     stp_step_write(step, rows->inverse);
     stp_step_write(step, rows->count);
-    stp_step_int(step, stp_plan_i32(step->plan, NULL, rows->sites));
 }
 
-static void add_most(struct stp_step *step, const struct stp_rows *rows)
+// Together -----------------------------------------------------------------------------------------------------------
+
+enum { TOGETHER = 3 }; // as cl/lists.cl
+
+// The value of the mask from which the kernel `lists` can make a region's list; NULL: it takes more.
+static const struct stp_value *mask_of(const struct stp_plan *plan, int region)
 {
-    stp_step_int(step, stp_plan_i32(step->plan, NULL, (int64_t)(identity_share * (double)rows->sites)));
+    const struct stp_region *regions = plan->instance->regions, *r = &regions[region];
+    if (r->kind == STP_SITES_NEED)
+        r = &regions[r->of];
+    return r->kind == STP_SITES_LIST ? plan->instance->graph->values[r->mask] : NULL;
 }
 
-static void build_list(struct stp_plan *plan, const struct stp_region *region, const struct stp_rows *rows)
+// Whether the mask has been computed when the next step runs.
+static bool is_there(const struct stp_plan *plan, const struct stp_value *mask)
 {
-    const int64_t of = region->kind == STP_SITES_NEED ? region->n * region->of_h * region->of_w : 0;
-    struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, stp_max64(rows->sites, of));
-    if (size.alone) {
-        struct stp_step *step = add_look(plan, region, "list_mask", "list_need", &size);
-        add_outputs(step, rows);
-        add_most(step, rows);
-        add_window(step, region);
-        set_size(step, &size);
-        return;
+    const struct stp_place *place = plan->places[mask->id];
+    return place && plan->slots[place->slot].last >= 0;
+}
+
+// This region first, then others that have no list yet and can have one now.
+static int find_together(const struct stp_plan *plan, int first, int *regions)
+{
+    const stp_tensor *tensors = plan->instance->tensors;
+    int count = 0;
+    regions[count++] = first;
+    for (int r = 1; r < plan->n_lists && count < TOGETHER; r++) {
+        const struct stp_value *mask = mask_of(plan, r);
+        if (r != first && !plan->lists[r].region && mask && is_there(plan, mask) &&
+            tensors[mask->id].dtype == tensors[mask_of(plan, first)->id].dtype &&
+            stp_worksize_scan(&plan->device->limits, most_sites(&plan->instance->regions[r])).alone)
+            regions[count++] = r;
     }
-    int flags = stp_plan_temp(plan, (size_t)rows->sites);
-    int counts = stp_plan_temp(plan, (size_t)size.pieces * sizeof(int32_t));
-    struct stp_step *step = add_look(plan, region, "flag_mask", "flag_need", &size);
+    return count;
+}
+
+static void build_together(struct stp_plan *plan, int first)
+{
+    const struct stp_region *all = plan->instance->regions;
+    const struct stp_place *masks[TOGETHER] = {stp_plan_place(plan, mask_of(plan, first))};
+    int regions[TOGETHER], count = find_together(plan, first, regions);
+    int64_t longest = 0;
+    for (int i = 0; i < TOGETHER; i++) {
+        if (i < count)
+            new_list(plan, regions[i]);
+        else
+            regions[i] = first; // for arguments that no work-group looks at
+        masks[i] = stp_plan_place(plan, mask_of(plan, regions[i]));
+        longest = stp_max64(longest, most_sites(&all[regions[i]]));
+    }
+    const struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, longest);
+    const int64_t room = size.local == 1 ? 2 * longest : 0;
+    int flags = stp_plan_temp(plan, (size_t)(room * count));
+    struct stp_step *step = add_step(plan, masks[0]->dtype, "lists", &size);
+    for (int i = 0; i < TOGETHER; i++)
+        stp_step_read(step, masks[i]->slot);
+    for (int i = 0; i < TOGETHER; i++)
+        add_outputs(step, &plan->lists[regions[i]].rows);
+    stp_step_write(step, flags);
+    stp_step_int(step, stp_plan_i32(plan, NULL, room));
+    for (int i = 0; i < TOGETHER; i++)
+        add_job(step, &all[regions[i]], masks[i]->rows.sites);
+    stp_step_size(step, 1, (size_t[]){(size_t)count * size.local}, &size.local);
+}
+
+// One by one ---------------------------------------------------------------------------------------------------------
+
+// The step that looks at each site.
+static struct stp_step *add_flag(struct stp_plan *plan, const struct stp_region *region, const struct stp_scan_size *size, int flags,
+                                 int counts)
+{
+    const bool is_mask = region->kind == STP_SITES_LIST;
+    const struct stp_place *mask = is_mask ? stp_plan_place(plan, plan->instance->graph->values[region->mask]) : NULL;
+    const struct stp_rows of = is_mask ? (struct stp_rows){0} : stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
+    struct stp_step *step = add_step(plan, mask ? mask->dtype : STP_F32, mask ? "flag_mask" : "flag_need", size);
+    if (mask)
+        stp_step_read(step, mask->slot);
+    else
+        stp_step_in_rows(step, &of);
     stp_step_write(step, flags);
     stp_step_write(step, counts);
-    stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
-    stp_step_int(step, stp_plan_i32(plan, NULL, size.pieces));
-    add_window(step, region);
-    set_size(step, &size);
+    stp_step_int(step, stp_plan_i32(plan, NULL, size->pieces));
+    add_job(step, region, mask ? mask->rows.sites : 0);
+    return step;
+}
+
+static void build_alone(struct stp_plan *plan, int number)
+{
+    const struct stp_region *region = &plan->instance->regions[number];
+    struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, sites_of(region));
+    const size_t global = (size_t)size.pieces * size.local;
+    int flags = stp_plan_temp(plan, (size_t)sites_of(region));
+    int counts = stp_plan_temp(plan, (size_t)size.pieces * sizeof(int32_t));
+    struct stp_step *step = add_flag(plan, region, &size, flags, counts);
+    stp_step_size(step, 1, &global, &size.local);
+    new_list(plan, number);
+    const struct stp_rows *rows = &plan->lists[number].rows;
     step = add_step(plan, STP_F32, "write_list", &size);
     stp_step_read(step, flags);
     stp_step_read(step, counts);
     add_outputs(step, rows);
+    stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
     stp_step_int(step, stp_plan_i32(plan, NULL, size.pieces));
-    add_most(step, rows);
-    set_size(step, &size);
+    stp_step_int(step, most_of(plan, rows->sites));
+    stp_step_size(step, 1, &global, &size.local);
 }
 
 struct stp_rows stp_plan_rows(struct stp_plan *plan, int region, int64_t sites)
 {
     if (region <= 0 || plan->status != STP_OK)
         return all_rows(plan, sites);
-    struct stp_list *list = &plan->lists[region];
-    if (list->region)
-        return list->rows;
-    size_t bytes = (size_t)sites * sizeof(int32_t);
-    list->region = region;
-    list->rows = (struct stp_rows){.rows = stp_plan_temp(plan, bytes),
-                                   .inverse = stp_plan_temp(plan, bytes),
-                                   .count = stp_plan_temp(plan, sizeof(int32_t)),
-                                   .sites = sites,
-                                   .list = region};
-    build_list(plan, &plan->instance->regions[region], &list->rows);
-    return list->rows;
+    if (!plan->lists[region].region) {
+        if (mask_of(plan, region) && stp_worksize_scan(&plan->device->limits, most_sites(&plan->instance->regions[region])).alone)
+            build_together(plan, region);
+        else
+            build_alone(plan, region);
+    }
+    return plan->lists[region].rows;
 }
