@@ -114,9 +114,11 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const st
         // Less reads weights more often, more pushes input rows out of the nearest caches. Cores with registers so wide have room in their
         // second cache for more rows, where weights are too many for it.
         tile.block = columns * shape->channels * shape->taps * 4 > 1 << 20 ? 16 : 4;
-        // Wide tiles waste fewer of few rows, and find out less often where rows lie.
-        if (columns % 64 == 0 && (shape->rows <= FEW_ROWS || shape->channels < FEW_CHANNELS))
-            tile = (struct stp_tile){.rows = 7, .vec = 16, .vecs = 4, .block = tile.block == 4 ? 8 : 16};
+        // Wide tiles waste fewer of few rows, of 49 and 196 none if they take 7, and find out less often where rows lie. With 6 a register is
+        // left for the broadcast, which 7 read from memory with each fma.
+        const bool few_rows = shape->rows <= FEW_ROWS;
+        if (columns % 64 == 0 && (few_rows || shape->channels < FEW_CHANNELS))
+            tile = (struct stp_tile){.rows = few_rows ? 7 : 6, .vec = 16, .vecs = 4, .block = tile.block == 4 ? 8 : 16};
     } else if (columns > 16 && columns <= 24) {
         tile = (struct stp_tile){.rows = 4, .vec = 8, .vecs = 3, .block = 4};
     }
