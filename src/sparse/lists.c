@@ -40,6 +40,22 @@ static struct stp_step *add_step(struct stp_plan *plan, stp_dtype mask, const ch
     return stp_plan_step(plan, NULL, "lists", options, kernel);
 }
 
+static int64_t sites_of(const struct stp_region *region)
+{
+    return region->n * region->h * region->w;
+}
+
+// Of the list that windows are at; 0: there are none.
+static int64_t of_sites(const struct stp_region *region)
+{
+    return region->kind == STP_SITES_NEED ? region->n * region->of_h * region->of_w : 0;
+}
+
+static int64_t most_sites(const struct stp_region *region)
+{
+    return stp_max64(sites_of(region), of_sites(region));
+}
+
 static int32_t most_of(struct stp_plan *plan, int64_t sites)
 {
     return stp_plan_i32(plan, NULL, (int64_t)(identity_share * (double)sites));
@@ -50,27 +66,13 @@ static void add_job(struct stp_step *step, const struct stp_region *region, int6
 {
     struct stp_plan *plan = step->plan;
     const struct stp_window *w = &region->window;
-    const int64_t sites = region->n * region->h * region->w, of_sites = region->n * region->of_h * region->of_w;
-    int64_t job[16] = {sites, most_of(plan, sites), mask_sites};
+    int64_t job[16] = {sites_of(region), most_of(plan, sites_of(region)), mask_sites, most_of(plan, of_sites(region))};
     if (region->kind == STP_SITES_NEED) {
-        const int64_t window[] = {most_of(plan, of_sites), region->h,      region->w,      region->of_h,
-                                  region->of_w,            w->kernel[0],   w->kernel[1],   w->stride[0],
-                                  w->stride[1],            w->dilation[0], w->dilation[1], w->pad[0],
-                                  w->pad[1]};
-        memcpy(job + 3, window, sizeof window);
+        const int64_t windows[12] = {region->h,    region->w,      region->of_h,   region->of_w, w->kernel[0], w->kernel[1], w->stride[0],
+                                     w->stride[1], w->dilation[0], w->dilation[1], w->pad[0],    w->pad[1]};
+        memcpy(job + 4, windows, sizeof windows);
     }
     stp_step_ints(step, job, 16);
-}
-
-static int64_t sites_of(const struct stp_region *region)
-{
-    return region->n * region->h * region->w;
-}
-
-// The longer of the list and that of the windows.
-static int64_t most_sites(const struct stp_region *region)
-{
-    return stp_max64(sites_of(region), region->kind == STP_SITES_NEED ? region->n * region->of_h * region->of_w : 0);
 }
 
 static void new_list(struct stp_plan *plan, int region)
@@ -100,6 +102,8 @@ enum { TOGETHER = 3 }; // as cl/lists.cl
 static const struct stp_value *mask_of(const struct stp_plan *plan, int region)
 {
     const struct stp_region *regions = plan->instance->regions, *r = &regions[region];
+    if (!stp_worksize_scan(&plan->device->limits, most_sites(r)).alone)
+        return NULL;
     if (r->kind == STP_SITES_NEED)
         r = &regions[r->of];
     return r->kind == STP_SITES_LIST ? plan->instance->graph->values[r->mask] : NULL;
@@ -121,8 +125,7 @@ static int find_together(const struct stp_plan *plan, int first, int *regions)
     for (int r = 1; r < plan->n_lists && count < TOGETHER; r++) {
         const struct stp_value *mask = mask_of(plan, r);
         if (r != first && !plan->lists[r].region && mask && is_there(plan, mask) &&
-            tensors[mask->id].dtype == tensors[mask_of(plan, first)->id].dtype &&
-            stp_worksize_scan(&plan->device->limits, most_sites(&plan->instance->regions[r])).alone)
+            tensors[mask->id].dtype == tensors[mask_of(plan, first)->id].dtype)
             regions[count++] = r;
     }
     return count;
@@ -204,7 +207,7 @@ struct stp_rows stp_plan_rows(struct stp_plan *plan, int region, int64_t sites)
     if (region <= 0 || plan->status != STP_OK)
         return all_rows(plan, sites);
     if (!plan->lists[region].region) {
-        if (mask_of(plan, region) && stp_worksize_scan(&plan->device->limits, most_sites(&plan->instance->regions[region])).alone)
+        if (mask_of(plan, region))
             build_together(plan, region);
         else
             build_alone(plan, region);
