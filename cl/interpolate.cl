@@ -28,7 +28,7 @@ STP_DEFINE_DIV(VEC)
 #define HAS_IDENTITY 2
 #define IDENTITY_ROWS 4 // the identity has the output's rows; otherwise all sites
 #define RELU 8
-#define PLANES 16 // needs COLUMNS
+#define PLANES 16
 
 #define BOX (BOX_H * BOX_W)
 
@@ -157,7 +157,10 @@ static void move_window(struct window *window, __global const float *mask, int l
 }
 #endif
 
-#if COLUMNS
+#define ROWS 2 // vectors of rows that are turned together, and projected: a weight that is read serves as many fma
+#define TILE (ROWS * VEC)
+
+#if COLUMNS || (FLAGS & PLANES)
 #define DEPTH 64 // channels turned at a time
 
 // VEC channels of `rows` ≤ VEC rows, then to[c] has a lane per row.
@@ -182,11 +185,57 @@ static void store_lanes(VT value, int rows, __global float *to)
         to[m] = lanes[m];
 }
 
-#define ROWS 2 // vectors of rows that are projected together: a weight that is read serves as many fma
-#define TILE (ROWS * VEC)
+// Channels c0 … c0 + depth − 1 of `rows` ≤ TILE rows.
+static void turn_rows(__global const float *from, int rows, int channels, int c0, int depth, VT turned[ROWS][DEPTH])
+{
+    for (int v = 0; v < ROWS; v++) {
+        const int first = min(v * VEC, rows - 1), there = min(VEC, rows - first); // beyond the last row it stands for the others
+        __global const float *at = from + (size_t)first * channels + c0;
+        int c = 0;
+        for (; c + VEC <= depth; c += VEC)
+            turn(at + c, there, channels, turned[v] + c);
+        for (; c < depth; c++) {
+            float lanes[VEC];
+            for (int m = 0; m < VEC; m++)
+                lanes[m] = at[(size_t)min(m, there - 1) * channels + c];
+            turned[v][c] = VLOAD(0, lanes);
+        }
+    }
+}
+#endif
 
-// Projects `rows` ≤ TILE rows; `stride` from column to column. They go to `planes` too, unless it is NULL, `plane` from channel to channel.
-// Meanwhile the cache is asked for `next`, VEC · channels floats for each panel.
+#if FLAGS & PLANES
+// `plane` from channel to channel.
+static void store_planes(VT turned[ROWS][DEPTH], int rows, int depth, __global float *planes, int plane)
+{
+    for (int c = 0; c < depth; c++)
+        for (int v = 0; v < ROWS && v * VEC < rows; v++) {
+            __global float *to = planes + (size_t)c * plane + v * VEC;
+            if (rows - v * VEC < VEC)
+                store_lanes(turned[v][c], rows - v * VEC, to);
+            else if (VEC == 16 && plane % VEC == 0) // whole lines of cache
+                STP_STREAM(turned[v][c], to);
+            else
+                VSTORE(turned[v][c], 0, to);
+        }
+}
+
+#if !COLUMNS
+static void store_rows(__global const float *from, int rows, int channels, __global float *planes, int plane)
+{
+    for (int c0 = 0; c0 < channels; c0 += DEPTH) {
+        VT turned[ROWS][DEPTH];
+        const int depth = min(DEPTH, channels - c0);
+        turn_rows(from, rows, channels, c0, depth, turned);
+        store_planes(turned, rows, depth, planes + (size_t)c0 * plane, plane);
+    }
+}
+#endif
+#endif
+
+#if COLUMNS
+// Projects `rows` ≤ TILE rows; `stride` from column to column. With PLANES they go there too, `plane` from channel to channel. Meanwhile the
+// cache is asked for `next`, VEC · channels floats for each panel.
 static void project_rows(__global const float *from, int rows, int channels, __global const float *w, __global float *part,
                          int stride, int columns, __global float *planes, int plane, __global const float *next)
 {
@@ -197,29 +246,10 @@ static void project_rows(__global const float *from, int rows, int channels, __g
     for (int c0 = 0; c0 < channels; c0 += DEPTH) {
         VT turned[ROWS][DEPTH];
         const int depth = min(DEPTH, channels - c0);
-        for (int v = 0; v < ROWS; v++) {
-            const int first = min(v * VEC, rows - 1), there = min(VEC, rows - first); // beyond the last row it stands for the others
-            __global const float *at = from + (size_t)first * channels + c0;
-            int c = 0;
-            for (; c + VEC <= depth; c += VEC)
-                turn(at + c, there, channels, turned[v] + c);
-            for (; c < depth; c++) {
-                float lanes[VEC];
-                for (int m = 0; m < VEC; m++)
-                    lanes[m] = at[(size_t)min(m, there - 1) * channels + c];
-                turned[v][c] = VLOAD(0, lanes);
-            }
-        }
-        for (int c = 0; planes && c < depth; c++)
-            for (int v = 0; v < ROWS && v * VEC < rows; v++) {
-                __global float *to = planes + (size_t)(c0 + c) * plane + v * VEC;
-                if (rows - v * VEC < VEC)
-                    store_lanes(turned[v][c], rows - v * VEC, to);
-                else if (VEC == 16 && plane % VEC == 0) // whole lines of cache
-                    STP_STREAM(turned[v][c], to);
-                else
-                    VSTORE(turned[v][c], 0, to);
-            }
+        turn_rows(from, rows, channels, c0, depth, turned);
+#if FLAGS & PLANES
+        store_planes(turned, rows, depth, planes + (size_t)c0 * plane, plane);
+#endif
         for (int p = 0; p < PANELS; p++) {
             VT acc[COLUMNS][ROWS];
 #pragma unroll
@@ -258,8 +288,6 @@ static void project_rows(__global const float *from, int rows, int channels, __g
                 store_lanes(sums[n][v], rows - v * VEC, to);
         }
 }
-#else
-#define TILE 32 // rows that are taken at a time
 #endif
 
 __kernel STP_VECTORS void interpolate(__global const float *restrict x, __global const int *restrict x_inverse,
@@ -325,12 +353,15 @@ __kernel STP_VECTORS void interpolate(__global const float *restrict x, __global
                 }
             }
         }
-#if COLUMNS
+#if COLUMNS || (FLAGS & PLANES)
         const int image = first / (h * w);
         __global float *corner = planes + (size_t)image * (channels - 1) * h * w + first; // first pixel of the tile in the first plane
+#if COLUMNS
         __global const float *from = identity + (size_t)first * channels, *next = first + TILE < rows ? from + TILE * channels : from;
-        project_rows(out + (size_t)first * channels, here, channels, project, part + first, out_sites, size.s7,
-                     (FLAGS & PLANES) ? corner : 0, h * w, next);
+        project_rows(out + (size_t)first * channels, here, channels, project, part + first, out_sites, size.s7, corner, h * w, next);
+#else
+        store_rows(out + (size_t)first * channels, here, channels, corner, h * w);
+#endif
 #endif
     }
 }

@@ -77,7 +77,7 @@ static void add_shares(struct stp_plan *plan, const struct job *job)
     int vector = stp_worksize_vector(&stp_plan_device(plan)->limits);
     struct stp_passing passing = stp_project_in_passing(plan, job->tail->output);
     int planes = -1;
-    if (passing.tile.width && y->rows.all && (y->dims[0] == 1 || y->dims[2] * y->dims[3] % (2 * vector) == 0))
+    if (y->rows.all && (y->dims[0] == 1 || y->dims[2] * y->dims[3] % (2 * vector) == 0))
         planes = stp_plan_output_in_passing(plan, job->tail->output);
     char options[160];
     snprintf(options, sizeof options,
