@@ -366,7 +366,7 @@ __kernel STP_VECTORS void interpolate(__global const float *restrict x, __global
     }
 }
 
-#if COLUMNS
+#if COLUMNS && !(FLAGS & PLANES)
 // The projection alone, of rows that another kernel computed: x [rows][C], the rest as above.
 __kernel STP_VECTORS void project(__global const float *restrict x, __global const float *restrict weights,
                                   __global float *restrict part, __global const int *restrict rows,

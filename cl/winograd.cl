@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // winograd: a 3×3 convolution, stride 1, at every site, by F(4×4, 3×3) of Lavin and Gray (arXiv 1509.09308): tiles of 4×4 outputs from
-// 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_output u = G·w·Gᵀ, the products m = Σ_ic v·u per point, and Aᵀ·m·A.
-// NDRange : (groups), local (1), which take `tiles` (input) or register tiles (output; panel slowest) in turns. Both take tiles
-//           `first` … first + tiles − 1 of the image's.
+// 6×6 inputs, 36 points a tile. winograd_input gives v = Bᵀ·d·B, winograd_weights u = G·w·Gᵀ, winograd_output the products m = Σ_ic v·u per
+// point, and Aᵀ·m·A.
+// NDRange : (groups), local (1), which take `tiles` (input), panels (weights) or register tiles (output; panel slowest) in turns. Input and
+//           output take tiles `first` … first + tiles − 1 of the image's.
 // in, out : [sites][channels] f32; a point outside the image reads `zeros` ([IC]); v: [tiles][36][IC] f32
 // w       : [OC / TILE_N][9][IC][TILE_N] f32, packed by pack_conv_weights()
-// u       : [groups][36][IC][TILE_N] f32, of the panel that a group is at: made in every run, since all of it were four times w to hold and read
+// u       : [panels][36][IC][TILE_N] f32. Where panels are more than groups, [groups]…: each group makes those of the panel that it is at, and
+//           there is no winograd_weights: all of u are four times w, to hold and to read
 // bias    : [OC] f32; identity: as out, and perhaps its very memory
 // turn    : as stp_turns() needs it
-// size    : input: H, W, tiles down, tiles across, pad y x, IC; output: OH, OW, tiles down, tiles across, IC, OC, flags
+// size    : input: H, W, tiles down, tiles across, pad y x, IC; output: OH, OW, tiles down, tiles across, IC, OC, flags, whether u is
+//           there
 // Tunables: TILE_M, VEC, VECS as conv_rows; TILE_N = VEC · VECS. IC % VEC == 0, OC % TILE_N == 0
 // Needs   : OpenCL C 1.2.  Numerics: reordered: relative error about 1e-5; a NaN or Inf spreads over its tile
 #define VT STP_CAT(float, VEC)
@@ -35,15 +38,15 @@ static void transform_input(VT d0, VT d1, VT d2, VT d3, VT d4, VT d5, VT *to, in
     to[5 * step] = fma((VT)(4.0f), d1, fma((VT)(-5.0f), d3, d5));
 }
 
-// G·w, likewise
+// G·w, likewise; scaled first, so that no sum overflows
 static void transform_weights(VT w0, VT w1, VT w2, VT *to, int step)
 {
-    const VT even = w0 + w2, far = fma((VT)(4.0f), w2, w0);
+    const VT a = (1.0f / 24.0f) * w0, b = (1.0f / 24.0f) * w1, c = (1.0f / 24.0f) * w2, even = a + c, far = fma((VT)(4.0f), c, a);
     to[0] = 0.25f * w0;
-    to[step] = (-1.0f / 6.0f) * (even + w1);
-    to[2 * step] = (-1.0f / 6.0f) * (even - w1);
-    to[3 * step] = (1.0f / 24.0f) * fma((VT)(2.0f), w1, far);
-    to[4 * step] = (1.0f / 24.0f) * fma((VT)(-2.0f), w1, far);
+    to[step] = -4.0f * (even + b);
+    to[2 * step] = -4.0f * (even - b);
+    to[3 * step] = fma((VT)(2.0f), b, far);
+    to[4 * step] = fma((VT)(-2.0f), b, far);
     to[5 * step] = w2;
 }
 
@@ -111,6 +114,13 @@ static void transform_panel(__global const float *w, __global float *u, int ic)
     }
 }
 
+__kernel STP_VECTORS void winograd_weights(__global const float *restrict w, __global float *restrict u, int ic, int panels, __global int *turn)
+{
+    struct stp_turns turns = stp_turns(turn, panels);
+    for (int panel; (panel = stp_next(&turns)) >= 0;)
+        transform_panel(w + (size_t)panel * 9 * ic * TILE_N, u + (size_t)panel * POINTS * ic * TILE_N, ic);
+}
+
 // Aᵀ·m·A and the tail for a tile and VEC channels: down × across outputs, their rows `row` and their columns `column` numbers apart.
 static void finish_tile(const VT *m, int down, int across, size_t row, size_t column, int flags,
                         __global const float *bias, __global const float *identity, __global float *out)
@@ -146,22 +156,21 @@ __kernel STP_VECTORS void winograd_output(__global const float *restrict v, __gl
                                           __global int *turn)
 {
     const int oh = size.s0, ow = size.s1, tiles_y = size.s2, tiles_x = size.s3, ic = size.s4, oc = size.s5,
-              flags = size.s6, panels = oc / TILE_N;
+              flags = size.s6, made = size.s7, panels = oc / TILE_N;
     const int per_panel = (tiles + TILE_M - 1) / TILE_M;
     struct stp_turns turns = stp_turns(turn, per_panel * panels);
     int transformed = -1; // panel
-    u += (size_t)turns.group * POINTS * ic * TILE_N;
     for (int unit; (unit = stp_next(&turns)) >= 0;) {
         const int panel = unit / per_panel, tile0 = (unit - panel * per_panel) * TILE_M;
-        if (panel != transformed) {
-            transform_panel(w + (size_t)panel * 9 * ic * TILE_N, u, ic);
+        __global float *weights = u + (size_t)(made ? panel : turns.group) * POINTS * ic * TILE_N;
+        if (!made && panel != transformed) {
+            transform_panel(w + (size_t)panel * 9 * ic * TILE_N, weights, ic);
             transformed = panel;
         }
         VT sums[TILE_M * VECS][POINTS];
         __global const float *from[TILE_M];
         for (int m = 0; m < TILE_M; m++)
             from[m] = v + (size_t)min(tile0 + m, tiles - 1) * POINTS * ic;
-        __global const float *weights = u;
         for (int point = 0; point < POINTS; point++) {
             VT acc[TILE_M][VECS];
             __global const float *x[TILE_M];

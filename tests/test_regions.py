@@ -304,6 +304,14 @@ def boxes_of_taps(seed):
 
 
 @case
+def need_of_nothing(seed):
+    """A convolution at sampled sites, all of whose windows read padding: the image has no lines."""
+    g = Graph(seed, h=2, w=7)
+    nothing = g.op("Relu", g.add_input("nothing", (1, 6, 0, 5)))
+    return g.output(g.interpolate(g.conv(nothing, 6, 8, 3, pads=[2] * 4), g.sample(g.x, 6)))
+
+
+@case
 def masks_in_passing(seed):
     """Mask convolutions on interpolations: 9, 18, 27 and 36 columns, whole vectors of channels and not, all sites and listed ones."""
     g = Graph(seed, n=2)
@@ -341,13 +349,13 @@ def drawn_masks(seed):
 
 
 def outputs_in_passing(seed, **size):
-    """Interpolations that mask convolutions read and that are outputs."""
+    """Interpolations that are outputs and that mask convolutions read, or nobody."""
     g = Graph(seed, **size)
     m = g.sample(g.x, 6, -0.5)
     outputs = []
     for channels in (64, 21, 70):
         y = g.op("Relu", g.interpolate(g.conv(g.x, 6, channels), m))
-        outputs += [y, g.conv(y, channels, 1, 3)]
+        outputs += [y, g.conv(y, channels, 1, 3), g.op("Relu", g.interpolate(g.conv(g.x, 6, channels), m))]
     return g.output(*outputs)
 
 
@@ -363,7 +371,7 @@ def outputs_in_passing_odd_two(seed):
 
 @case
 def outputs_in_passing_lines(seed):
-    return outputs_in_passing(seed, n=2, h=12, w=12)
+    return outputs_in_passing(seed, n=2, h=12, w=16)
 
 
 @case

@@ -78,10 +78,12 @@ struct stp_transpose_size stp_worksize_transpose(const struct stp_limits *limits
 
 struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t sites)
 {
-    enum { GROUP = 256, LARGE_GROUP = 512, EACH = 24, MOST_PIECES = 1024 }; // EACH: as in cl/lists.cl
+    enum { GROUP = 256, LARGE_GROUP = 512, EACH = 24, MOST_PIECES = 1024, FEW_UNITS = 4, FEW_SITES = 1 << 15 }; // EACH: as in cl/lists.cl
     if (limits->is_cpu) {
         int64_t most = (int64_t)limits->compute_units * CPU_GROUPS_PER_UNIT;
-        return (struct stp_scan_size){.alone = true, .pieces = stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), .local = 1};
+        // One core takes some 3 ns a site; pieces for all cores cost launches of 10 µs.
+        const bool is_quick = limits->compute_units <= FEW_UNITS || sites <= FEW_SITES;
+        return (struct stp_scan_size){.alone = is_quick, .pieces = stp_max64(1, stp_min64(stp_div_up(sites, 64), most)), .local = 1};
     }
     size_t large = group_limit(limits, LARGE_GROUP), local = group_limit(limits, GROUP);
     const bool alone = large > 1 && sites <= EACH * (int64_t)large && large * (sizeof(int32_t) + 2 * EACH) <= limits->local_memory;

@@ -28,11 +28,21 @@ void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job, con
     const int64_t ic = job->icg, oc = job->ocg, tiles_y = tiles_along(job, 0), tiles_x = tiles_along(job, 1);
     const int64_t tiles = job->x->dims[0] * tiles_y * tiles_x, batch = stp_worksize_winograd_batch(tile, ic, oc, tiles);
     const size_t point = (size_t)ic * sizeof(float) * POINTS, columns = (size_t)(tile->vec * tile->vecs);
+    const size_t groups = stp_worksize_turns(&stp_plan_device(plan)->limits), panels = (size_t)oc / columns;
+    const bool made = panels <= groups; // all panels' weights in a step of their own, rather than by each group that comes to one
     int inputs = stp_plan_temp(plan, (size_t)batch * point);
-    int panels = stp_plan_temp(plan, stp_worksize_turns(&stp_plan_device(plan)->limits) * columns * point);
+    int transformed = stp_plan_temp(plan, (made ? panels : groups) * columns * point);
     int zeros = stp_plan_zeros(plan, (size_t)ic);
     char options[96];
     snprintf(options, sizeof options, "-DTILE_M=%d -DVEC=%d -DVECS=%d", tile->rows, tile->vec, tile->vecs);
+    if (made) {
+        struct stp_step *step = stp_plan_step(plan, job->node, "winograd", options, "winograd_weights");
+        stp_step_read(step, weights);
+        stp_step_write(step, transformed);
+        stp_step_int(step, stp_plan_i32(plan, job->node, ic));
+        stp_step_int(step, (int32_t)panels);
+        stp_step_turn(step);
+    }
     for (int64_t first = 0; first < tiles; first += batch) {
         const int64_t count = stp_min64(batch, tiles - first);
         struct stp_step *step = stp_plan_step(plan, job->node, "winograd", options, "winograd_input");
@@ -48,7 +58,7 @@ void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job, con
         step = stp_plan_step(plan, job->node, "winograd", options, "winograd_output");
         stp_step_read(step, inputs);
         stp_step_read(step, weights);
-        stp_step_write(step, panels);
+        stp_step_write(step, transformed);
         stp_step_read(step, job->bias);
         stp_step_read(step, job->identity);
         stp_step_write(step, job->y->slot);
@@ -56,7 +66,7 @@ void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job, con
             stp_step_in_place(step, job->y->slot, job->identity);
         stp_step_int(step, stp_plan_i32(plan, job->node, first));
         stp_step_int(step, stp_plan_i32(plan, job->node, count));
-        const int64_t out[8] = {job->y->dims[2], job->y->dims[3], tiles_y, tiles_x, ic, oc, job->flags, 0};
+        const int64_t out[8] = {job->y->dims[2], job->y->dims[3], tiles_y, tiles_x, ic, oc, job->flags, made};
         stp_step_ints(step, out, 8);
         stp_step_turn(step);
     }

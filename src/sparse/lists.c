@@ -102,7 +102,7 @@ enum { TOGETHER = 3 }; // as cl/lists.cl
 static const struct stp_value *mask_of(const struct stp_plan *plan, int region)
 {
     const struct stp_region *regions = plan->instance->regions, *r = &regions[region];
-    if (!stp_worksize_scan(&plan->device->limits, most_sites(r)).alone)
+    if (!sites_of(r) || !stp_worksize_scan(&plan->device->limits, most_sites(r)).alone)
         return NULL;
     if (r->kind == STP_SITES_NEED)
         r = &regions[r->of];
@@ -113,19 +113,29 @@ static const struct stp_value *mask_of(const struct stp_plan *plan, int region)
 static bool is_there(const struct stp_plan *plan, const struct stp_value *mask)
 {
     const struct stp_place *place = plan->places[mask->id];
-    return place && plan->slots[place->slot].last >= 0;
+    return mask->is_input || stp_value_is_constant(mask) || plan->instance->tensors[mask->id].data ||
+           (place && plan->slots[place->slot].last >= 0);
 }
 
-// This region first, then others that have no list yet and can have one now.
+// Regions of values that turned out to be read elsewhere too have no tensor in them.
+static bool is_used(const struct stp_plan *plan, int region)
+{
+    int v = 0;
+    while (v < plan->instance->graph->n_values && plan->instance->region[v] != region)
+        v++;
+    return v < plan->instance->graph->n_values;
+}
+
+// This region first, then others that have no list yet and can have one now; the graph's first ones have the highest numbers.
 static int find_together(const struct stp_plan *plan, int first, int *regions)
 {
     const stp_tensor *tensors = plan->instance->tensors;
     int count = 0;
     regions[count++] = first;
-    for (int r = 1; r < plan->n_lists && count < TOGETHER; r++) {
+    for (int r = plan->n_lists - 1; r > 0 && count < TOGETHER; r--) {
         const struct stp_value *mask = mask_of(plan, r);
         if (r != first && !plan->lists[r].region && mask && is_there(plan, mask) &&
-            tensors[mask->id].dtype == tensors[mask_of(plan, first)->id].dtype)
+            tensors[mask->id].dtype == tensors[mask_of(plan, first)->id].dtype && is_used(plan, r))
             regions[count++] = r;
     }
     return count;
@@ -134,7 +144,7 @@ static int find_together(const struct stp_plan *plan, int first, int *regions)
 static void build_together(struct stp_plan *plan, int first)
 {
     const struct stp_region *all = plan->instance->regions;
-    const struct stp_place *masks[TOGETHER] = {stp_plan_place(plan, mask_of(plan, first))};
+    const struct stp_place *masks[TOGETHER];
     int regions[TOGETHER], count = find_together(plan, first, regions);
     int64_t longest = 0;
     for (int i = 0; i < TOGETHER; i++) {
@@ -204,7 +214,7 @@ static void build_alone(struct stp_plan *plan, int number)
 
 struct stp_rows stp_plan_rows(struct stp_plan *plan, int region, int64_t sites)
 {
-    if (region <= 0 || plan->status != STP_OK)
+    if (region <= 0 || sites_of(&plan->instance->regions[region]) == 0 || plan->status != STP_OK)
         return all_rows(plan, sites);
     if (!plan->lists[region].region) {
         if (mask_of(plan, region))
