@@ -112,7 +112,7 @@ __kernel void flag_need(__global const int *restrict of_inverse, __global const 
 
 __kernel void write_list(__global const uchar *restrict flags, __global const int *restrict counts,
                          __global int *restrict rows, __global int *restrict inverse, __global int *restrict total,
-                         int sites, int pieces, int most)
+                         int pieces, int16 job)
 {
     __local int sums[LOCAL];
     const int p = get_group_id(0), item = get_local_id(0);
@@ -124,10 +124,10 @@ __kernel void write_list(__global const uchar *restrict flags, __global const in
     before = sum_all(sums, before);
     all = sum_all(sums, all);
     if (p == 0 && item == 0)
-        total[0] = all > most ? sites : all;
-    if (all > most)
+        total[0] = all > MOST ? SITES : all;
+    if (all > MOST)
         return;
-    const int2 share = stp_share_of(sites, pieces, p);
+    const int2 share = stp_share_of(SITES, pieces, p);
     for (int first = share.x; first < share.y; first += LOCAL) {
         const int s = first + item, flag = s < share.y && flags[s];
         const int row = before + sum_before(sums, flag) - 1;

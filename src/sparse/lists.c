@@ -130,12 +130,12 @@ static bool is_used(const struct stp_plan *plan, int region)
 static int find_together(const struct stp_plan *plan, int first, int *regions)
 {
     const stp_tensor *tensors = plan->instance->tensors;
+    const stp_dtype dtype = tensors[mask_of(plan, first)->id].dtype;
     int count = 0;
     regions[count++] = first;
     for (int r = plan->n_lists - 1; r > 0 && count < TOGETHER; r--) {
         const struct stp_value *mask = mask_of(plan, r);
-        if (r != first && !plan->lists[r].region && mask && is_there(plan, mask) &&
-            tensors[mask->id].dtype == tensors[mask_of(plan, first)->id].dtype && is_used(plan, r))
+        if (r != first && !plan->lists[r].region && mask && tensors[mask->id].dtype == dtype && is_there(plan, mask) && is_used(plan, r))
             regions[count++] = r;
     }
     return count;
@@ -172,44 +172,42 @@ static void build_together(struct stp_plan *plan, int first)
 
 // One by one ---------------------------------------------------------------------------------------------------------
 
-// The step that looks at each site.
-static struct stp_step *add_flag(struct stp_plan *plan, const struct stp_region *region, const struct stp_scan_size *size, int flags,
-                                 int counts)
+static void add_pieces(struct stp_step *step, const struct stp_scan_size *size)
 {
-    const bool is_mask = region->kind == STP_SITES_LIST;
-    const struct stp_place *mask = is_mask ? stp_plan_place(plan, plan->instance->graph->values[region->mask]) : NULL;
-    const struct stp_rows of = is_mask ? (struct stp_rows){0} : stp_plan_rows(plan, region->of, region->n * region->of_h * region->of_w);
-    struct stp_step *step = add_step(plan, mask ? mask->dtype : STP_F32, mask ? "flag_mask" : "flag_need", size);
-    if (mask)
-        stp_step_read(step, mask->slot);
-    else
-        stp_step_in_rows(step, &of);
-    stp_step_write(step, flags);
-    stp_step_write(step, counts);
-    stp_step_int(step, stp_plan_i32(plan, NULL, size->pieces));
-    add_job(step, region, mask ? mask->rows.sites : 0);
-    return step;
+    const size_t global = (size_t)size->pieces * size->local;
+    stp_step_int(step, stp_plan_i32(step->plan, NULL, size->pieces));
+    stp_step_size(step, 1, &global, &size->local);
 }
 
 static void build_alone(struct stp_plan *plan, int number)
 {
     const struct stp_region *region = &plan->instance->regions[number];
-    struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, sites_of(region));
-    const size_t global = (size_t)size.pieces * size.local;
+    const struct stp_scan_size size = stp_worksize_scan(&plan->device->limits, sites_of(region));
     int flags = stp_plan_temp(plan, (size_t)sites_of(region));
     int counts = stp_plan_temp(plan, (size_t)size.pieces * sizeof(int32_t));
-    struct stp_step *step = add_flag(plan, region, &size, flags, counts);
-    stp_step_size(step, 1, &global, &size.local);
+    int64_t mask_sites = 0;
+    struct stp_step *step;
+    if (region->kind == STP_SITES_LIST) {
+        const struct stp_place *mask = stp_plan_place(plan, plan->instance->graph->values[region->mask]);
+        mask_sites = mask->rows.sites;
+        step = add_step(plan, mask->dtype, "flag_mask", &size);
+        stp_step_read(step, mask->slot);
+    } else {
+        struct stp_rows of = stp_plan_rows(plan, region->of, of_sites(region));
+        step = add_step(plan, STP_F32, "flag_need", &size);
+        stp_step_in_rows(step, &of);
+    }
+    stp_step_write(step, flags);
+    stp_step_write(step, counts);
+    add_pieces(step, &size);
+    add_job(step, region, mask_sites);
     new_list(plan, number);
-    const struct stp_rows *rows = &plan->lists[number].rows;
     step = add_step(plan, STP_F32, "write_list", &size);
     stp_step_read(step, flags);
     stp_step_read(step, counts);
-    add_outputs(step, rows);
-    stp_step_int(step, stp_plan_i32(plan, NULL, rows->sites));
-    stp_step_int(step, stp_plan_i32(plan, NULL, size.pieces));
-    stp_step_int(step, most_of(plan, rows->sites));
-    stp_step_size(step, 1, &global, &size.local);
+    add_outputs(step, &plan->lists[number].rows);
+    add_pieces(step, &size);
+    add_job(step, region, mask_sites);
 }
 
 struct stp_rows stp_plan_rows(struct stp_plan *plan, int region, int64_t sites)
