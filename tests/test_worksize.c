@@ -79,17 +79,23 @@ static void test_register_tile(void **state)
         }
 }
 
+static bool winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites, int64_t tiles)
+{
+    const struct stp_tile tile = stp_worksize_winograd_tile(limits, in_channels, out_channels, tiles);
+    return stp_worksize_winograd_wins(limits, &tile, in_channels, out_channels, sites, tiles);
+}
+
 static void test_winograd(void **state)
 {
     (void)state;
     for (size_t d = 0; d < STP_LENGTH(devices); d++) {
         const struct stp_limits *limits = &devices[d].limits;
         const int64_t tiles_of_56 = 14 * 14, tiles_of_7 = 2 * 2;
-        assert_int_equal(stp_worksize_winograd_wins(limits, 64, 64, 56 * 56, tiles_of_56), limits->is_cpu);
-        assert_false(stp_worksize_winograd_wins(limits, 512, 512, 7 * 7, tiles_of_7)); // weights are read for one register tile
-        assert_false(stp_worksize_winograd_wins(limits, 64, 64, 200, 200));            // a line one pixel wide
-        assert_false(stp_worksize_winograd_wins(limits, 3, 64, 56 * 56, tiles_of_56));
-        assert_false(stp_worksize_winograd_wins(limits, 64, 65, 56 * 56, tiles_of_56));
+        assert_int_equal(winograd_wins(limits, 64, 64, 56 * 56, tiles_of_56), limits->is_cpu);
+        assert_false(winograd_wins(limits, 512, 512, 7 * 7, tiles_of_7)); // weights are read for one register tile
+        assert_false(winograd_wins(limits, 64, 64, 200, 200));            // a line one pixel wide
+        assert_false(winograd_wins(limits, 3, 64, 56 * 56, tiles_of_56));
+        assert_false(winograd_wins(limits, 64, 65, 56 * 56, tiles_of_56));
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
             const struct stp_tile tile = stp_worksize_winograd_tile(limits, 64, 64, sizes[i]);
             int64_t batch = stp_worksize_winograd_batch(&tile, 64, 64, sizes[i]);

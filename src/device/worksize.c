@@ -138,18 +138,17 @@ struct stp_tile stp_worksize_winograd_tile(const struct stp_limits *limits, int6
     return stp_worksize_conv_rows(limits, &shape);
 }
 
-bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels,
-                                int64_t sites, int64_t tiles)
+bool stp_worksize_winograd_wins(const struct stp_limits *limits, const struct stp_tile *tile, int64_t in_channels,
+                                int64_t out_channels, int64_t sites, int64_t tiles)
 {
-    const struct stp_tile tile = stp_worksize_winograd_tile(limits, in_channels, out_channels, tiles);
-    if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile.vec ||
-        out_channels % (tile.vec * tile.vecs))
+    if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile->vec ||
+        out_channels % (tile->vec * tile->vecs))
         return false;
     // All per channel in and out. The file's weights come from memory, a float in the time of some 16 multiplications; to transform nine of
     // them takes that of 140. Multiplications include those for tiles that reach over the edge. Transforming inputs and outputs costs a good
     // third of what is saved at few channels, so the sum has to be less than half.
     enum { LOADED = 9 * 16, TRANSFORMED = 140 };
-    const int64_t multiplied = 36 * stp_div_up(tiles, tile.rows) * tile.rows + LOADED + TRANSFORMED,
+    const int64_t multiplied = 36 * stp_div_up(tiles, tile->rows) * tile->rows + LOADED + TRANSFORMED,
                   directly = 9 * sites + LOADED;
     return 2 * multiplied < directly;
 }

@@ -64,8 +64,8 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const st
 // Winograd's F(4×4, 3×3) in that register tile (cl/winograd.cl), instead of a convolution over rows: whether it is faster, and for how many
 // tiles of 4×4 outputs at a time. `sites` are the outputs, in `tiles` tiles.
 struct stp_tile stp_worksize_winograd_tile(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t tiles);
-bool stp_worksize_winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites,
-                                int64_t tiles);
+bool stp_worksize_winograd_wins(const struct stp_limits *limits, const struct stp_tile *tile, int64_t in_channels,
+                                int64_t out_channels, int64_t sites, int64_t tiles);
 int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles);
 
 // A projection in passing (cl/interpolate.cl): `panels` of `width` columns, each of which takes two registers. width 0: better a step of

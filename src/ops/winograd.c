@@ -11,22 +11,28 @@ static int64_t tiles_along(const struct stp_conv_job *job, int axis)
     return stp_div_up(job->y->dims[2 + axis], OUTPUT);
 }
 
+static int64_t count_tiles(const struct stp_conv_job *job)
+{
+    return job->x->dims[0] * tiles_along(job, 0) * tiles_along(job, 1);
+}
+
 bool stp_winograd_suits(struct stp_plan *plan, const struct stp_conv_job *job, struct stp_tile *tile)
 {
     const struct stp_window *w = &job->window;
     for (int a = 0; a < 2; a++)
         if (w->kernel[a] != 3 || w->stride[a] != 1 || w->dilation[a] != 1)
             return false;
-    const int64_t tiles = job->x->dims[0] * tiles_along(job, 0) * tiles_along(job, 1);
-    *tile = stp_worksize_winograd_tile(&stp_plan_device(plan)->limits, job->icg, job->ocg, tiles);
+    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
+    const int64_t tiles = count_tiles(job);
+    *tile = stp_worksize_winograd_tile(limits, job->icg, job->ocg, tiles);
     return job->groups == 1 && stp_plan_may_reorder(plan, job->node) &&
-           stp_worksize_winograd_wins(&stp_plan_device(plan)->limits, job->icg, job->ocg, job->y->rows.sites, tiles);
+           stp_worksize_winograd_wins(limits, tile, job->icg, job->ocg, job->y->rows.sites, tiles);
 }
 
 void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_tile *tile, int weights)
 {
     const int64_t ic = job->icg, oc = job->ocg, tiles_y = tiles_along(job, 0), tiles_x = tiles_along(job, 1);
-    const int64_t tiles = job->x->dims[0] * tiles_y * tiles_x, batch = stp_worksize_winograd_batch(tile, ic, oc, tiles);
+    const int64_t tiles = count_tiles(job), batch = stp_worksize_winograd_batch(tile, ic, oc, tiles);
     const size_t point = (size_t)ic * sizeof(float) * POINTS, columns = (size_t)(tile->vec * tile->vecs);
     const size_t groups = stp_worksize_turns(&stp_plan_device(plan)->limits), panels = (size_t)oc / columns;
     const bool made = panels <= groups; // all panels' weights in a step of their own, rather than by each group that comes to one
