@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // conv_rows: out[r][oc] = relu?(bias[oc] + Σ in[row(site(r), tap)][ic] · w[tap][ic][oc] + identity?), for the output's rows only.
-// NDRange : (groups), local (1), which take the ceil(rows / TILE_M) · panels tiles, in the order (block of up to BLOCK row
+// NDRange : (groups), local (1), which take the ceil(rows / TILE_M) · panels tiles, in the order (block of up to `most` row
 //           tiles, panel, row tile), in turns: a panel's weights stay in cache for the row tiles of a block
 // in      : [rows or sites][in_channels] f32; a tap outside the image reads `zeros` ([KW · IC]; fma(0, w, acc): SPEC.md)
 // w       : [group][ceil(OC/G / TILE_N)][taps][IC/G][TILE_N] f32, packed by pack_conv_weights(), padded with zeros
 // bias    : [OC] f32; identity: as out, and perhaps its very memory, or of all sites
-// turn    : as stp_turns() needs it
+// turn    : as stp_turns() needs it;  most: row tiles of a block, 1 … BLOCK
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, in channels, out channels, groups, flags
-// Tunables: ALIGNED 1 where OC/G % VEC == 0; TILE_M {1 … 16}  VEC {4, 8, 16}  VECS {1, 2, 3, 4}  BLOCK {1 … 32}; TILE_N = VEC · VECS
+// Tunables: ALIGNED 1 where OC/G % VEC == 0; TILE_M {1 … 16}  VEC {4, 8, 16}  VECS {1, 2, 3, 4}; TILE_N = VEC · VECS
 // Needs   : OpenCL C 1.2.  Numerics: exact; one fma chain over (tap, ic) from the bias
 #define VT STP_CAT(float, VEC)
 #define VLOAD STP_CAT(vload, VEC)
@@ -32,6 +32,7 @@
 #define FLAGS size.sf
 
 #define AHEAD 32 // products by which weights are asked for before they are used: memory is slower than a row tile's fma, and pages are short
+#define BLOCK 16
 #define RUN 4    // row tiles of a panel that a work-group takes together
 #define CACHED 9 // segments whose input rows are kept for all panels of a row tile
 
@@ -59,6 +60,7 @@ struct source {
 static int find_segments(const struct source *source, const int *sites, int first, __global const float **from, int16 size)
 {
     int top[TILE_M], left[TILE_M], corner[TILE_M], run = source->run, line = 0, image = 0, next = 0;
+#pragma unroll 1
     for (int m = 0; m < TILE_M; m++) {
         if (sites[m] >= next) { // divisions are dear
             line = sites[m] / OW;
@@ -72,6 +74,7 @@ static int find_segments(const struct source *source, const int *sites, int firs
             run = 1;
     }
     const int count = min(CACHED, KH * KW / run - first), straight = run == source->run && first == 0;
+#pragma unroll 1
     for (int m = 0; m < TILE_M; m++) {
         const int inside = top[m] >= 0 && top[m] + (KH - 1) * DILATION_Y < H && left[m] >= 0 && left[m] + (KW - 1) * DILATION_X < W;
         int ky = first * run / KW, kx = first * run % KW;
@@ -101,14 +104,14 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
                                     __global const float *restrict bias, __global const float *identity,
                                     __global const float *restrict zeros, __global float *out,
                                     __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites,
-                                    int16 size, __global int *turn)
+                                    int16 size, __global int *turn, int most)
 {
     const int rows = out_count[0];
     const int out_listed = rows < out_sites, in_listed = in_count[0] < in_sites;
     const int icg = IC / GROUPS, ocg = OC / GROUPS;
     const int group_panels = (ocg + TILE_N - 1) / TILE_N, panels = GROUPS * group_panels;
     const int taps = KH * KW;
-    const int row_tiles = (rows + TILE_M - 1) / TILE_M, blocks = (row_tiles + BLOCK - 1) / BLOCK;
+    const int row_tiles = (rows + TILE_M - 1) / TILE_M, blocks = (row_tiles + most - 1) / most;
     const int full = (row_tiles + blocks - 1) / max(blocks, 1); // row tiles of a block but the last, which is hardly smaller
     const int runs = (full + RUN - 1) / RUN;
 
@@ -162,12 +165,13 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
             }
 
             if (fresh) {
+                per_segment[r] = 1;
+#pragma unroll 1
                 for (int m = 0; m < TILE_M; m++) {
                     const int row = min(row0 + m, rows - 1);
                     site[m] = out_listed ? out_rows[row] : row;
                     from[m] = in + (size_t)row * IC;
                 }
-                per_segment[r] = (FLAGS & SAME_ROWS) ? 1 : find_segments(&source, site, 0, from, size);
             }
             if (FLAGS & HAS_IDENTITY)
                 for (int m = 0; m < TILE_M; m++) {
@@ -176,11 +180,10 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
                     for (int n = 0; n < TILE_N; n += 16)
                         STP_PREFETCH(add + n, 3);
                 }
-            const int run = per_segment[r], segments = taps / run, depth = run * icg;
-            for (int segment0 = 0; segment0 < segments; segment0 += CACHED) {
-                const int count = min(CACHED, segments - segment0);
-                if (segments > CACHED && (segment0 || !fresh))
-                    find_segments(&source, site, segment0, from, size);
+            for (int segment0 = 0; segment0 < taps / per_segment[r]; segment0 += CACHED) {
+                if (!(FLAGS & SAME_ROWS) && (fresh || taps > CACHED * per_segment[r]))
+                    per_segment[r] = find_segments(&source, site, segment0, from, size);
+                const int depth = per_segment[r] * icg, count = min(CACHED, taps / per_segment[r] - segment0);
                 for (int s = 0; s < count; s++) {
                     __global const float *x[TILE_M];
 #pragma unroll
@@ -206,13 +209,13 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
                 }
             }
 
+            if (columns == TILE_N) {
 #pragma unroll
-            for (int m = 0; m < TILE_M; m++) {
-                if (row0 + m >= rows) // not a way out of the loop, which Intel's compiler would not unroll
-                    continue;
-                __global float *to = out + (size_t)(row0 + m) * OC + oc0;
-                __global const float *add = IDENTITY(m);
-                if (columns == TILE_N) {
+                for (int m = 0; m < TILE_M; m++) {
+                    if (row0 + m >= rows) // not a way out of the loop, which Intel's compiler would not unroll
+                        continue;
+                    __global float *to = out + (size_t)(row0 + m) * OC + oc0;
+                    __global const float *add = IDENTITY(m);
 #pragma unroll
                     for (int v = 0; v < VECS; v++) {
                         VT y = acc[m][v];
@@ -222,18 +225,24 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
                             y = select(y, (VT)(0.0f), y < (VT)(0.0f));
                         STP_STORE(y, v, to);
                     }
-                } else {
-                    float partial[TILE_N];
+                }
+            } else {
+                float partial[TILE_M][TILE_N];
+#pragma unroll
+                for (int m = 0; m < TILE_M; m++)
 #pragma unroll
                     for (int v = 0; v < VECS; v++)
-                        VSTORE(acc[m][v], v, partial);
+                        VSTORE(acc[m][v], v, partial[m]);
+#pragma unroll 1
+                for (int m = 0; m < min(TILE_M, rows - row0); m++) {
+                    __global float *to = out + (size_t)(row0 + m) * OC + oc0;
+                    __global const float *add = IDENTITY(m);
+#pragma unroll 1
                     for (int n = 0; n < columns; n++) {
-                        float y = partial[n];
+                        float y = partial[m][n];
                         if (FLAGS & HAS_IDENTITY)
                             y += add[n];
-                        if (FLAGS & RELU)
-                            y = y < 0.0f ? 0.0f : y;
-                        to[n] = y;
+                        to[n] = (FLAGS & RELU) ? stp_relu(y) : y;
                     }
                 }
             }

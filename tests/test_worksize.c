@@ -72,7 +72,7 @@ static void test_register_tile(void **state)
             const struct stp_conv_shape shape = {1, 64, 1, sizes[i], sizes[(i + 5) % STP_LENGTH(sizes)]};
             struct stp_tile tile = stp_worksize_conv_rows(&devices[d].limits, &shape);
             int columns = tile.vec * tile.vecs;
-            assert_true(tile.rows >= 1 && tile.vecs >= 1 && tile.block >= 1 && tile.block <= 32);
+            assert_true(tile.rows >= 1 && tile.vecs >= 1 && tile.block >= 1 && tile.block <= 16);
             assert_true(tile.vec == 4 || tile.vec == 8 || tile.vec == 16);
             // Not twice as wide as need be.
             assert_true(columns <= 4 || columns < 2 * sizes[i] || sizes[i] > 16);

@@ -73,9 +73,9 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const s
     struct stp_conv_variant v;
     if (limits->is_cpu) {
         struct stp_tile tile = stp_worksize_conv_rows(limits, shape);
-        v = (struct stp_conv_variant){.kernel = "conv_rows", .columns = tile.vec * tile.vecs};
-        snprintf(v.options, sizeof v.options, "-DALIGNED=%d -DTILE_M=%d -DVEC=%d -DVECS=%d -DBLOCK=%d",
-                 shape->columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs, tile.block);
+        v = (struct stp_conv_variant){.kernel = "conv_rows", .columns = tile.vec * tile.vecs, .block = tile.block};
+        snprintf(v.options, sizeof v.options, "-DALIGNED=%d -DTILE_M=%d -DVEC=%d -DVECS=%d",
+                 shape->columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs);
         return v;
     }
     struct stp_local_tile tile = stp_worksize_conv_tile(limits, shape);
@@ -105,10 +105,12 @@ void stp_conv_add(struct stp_plan *plan, const struct stp_conv_job *job, const s
     if (job->flags & STP_CONV_IDENTITY_ROWS)
         stp_step_in_place(step, out, job->identity);
     add_size(step, job, y);
-    if (stp_plan_device(plan)->limits.is_cpu)
+    if (stp_plan_device(plan)->limits.is_cpu) {
         stp_step_turn(step);
-    else
+        stp_step_int(step, variant->block);
+    } else {
         stp_step_size(step, 2, variant->global, variant->local);
+    }
 }
 
 static int pack(struct stp_plan *plan, const struct stp_conv_job *job, int64_t columns)

@@ -32,6 +32,7 @@ struct stp_conv_variant {
     const char *kernel;
     char options[128];
     int64_t columns;
+    int block;                  // of conv_rows: row tiles that are taken together
     size_t global[2], local[2]; // of conv_tile
 };
 
