@@ -74,46 +74,47 @@ static void copy_site(__global const float *from, __global float *to, int channe
 static void interpolate_site(const struct neighbours *near, __global float *to, int channels,
                              __global const float *bias, __global const float *add)
 {
-    int c = 0;
-    // Several vectors at a time, so that a tap's address and weight, and the division's check, serve them all.
-    for (; c + WIDE * VEC <= channels; c += WIDE * VEC) {
-        VT value[WIDE];
-#pragma unroll
-        for (int i = 0; i < WIDE; i++)
-            value[i] = (VT)(0.0f);
-        for (int t = 0; t < near->n; t++) {
-            __global const float *from = near->from[t] + c;
-            const VT weight = (VT)(near->weight[t]);
+    const int divides = near->reciprocal.x > 0; // QUOTIENT does, values that are neither large nor small
+    int c = 0, careful = 0;                     // of channels before `careful`, not all values
+    while (c + VEC <= channels) {
+        // Several vectors at a time, so that a tap's address and weight, and the check, serve them all.
+        if (divides && c >= careful && c + WIDE * VEC <= channels) {
+            VT value[WIDE];
+            BITS most = (BITS)(0);
+            UBITS least = (UBITS)(0xffffffffu);
 #pragma unroll
             for (int i = 0; i < WIDE; i++)
-                value[i] = fma(STP_LOAD(i, from), weight, value[i]);
-        }
-        BITS most = (BITS)(0);
-        UBITS least = (UBITS)(0xffffffffu);
+                value[i] = (VT)(0.0f);
+            for (int t = 0; t < near->n; t++) {
+                __global const float *from = near->from[t] + c;
+                const VT weight = (VT)(near->weight[t]);
 #pragma unroll
-        for (int i = 0; i < WIDE; i++) {
-            const BITS bits = AS_BITS(value[i]) & 0x7fffffff;
-            const UBITS below = AS_UBITS(bits) - 1; // 0 becomes the largest
-            most = bits > most ? bits : most;
-            least = below < least ? below : least;
-        }
-        if (near->reciprocal.x > 0 && !STP_CAT(stp_any, VEC)((most > STP_DIV_MOST) | (least < STP_DIV_LEAST - 1u))) {
+                for (int i = 0; i < WIDE; i++)
+                    value[i] = fma(STP_LOAD(i, from), weight, value[i]);
+            }
 #pragma unroll
-            for (int i = 0; i < WIDE; i++)
-                value[i] = QUOTIENT(value[i], near->denominator, near->reciprocal);
-        } else {
-            for (int i = 0; i < WIDE; i++)
-                value[i] = DIV_BY(value[i], near->denominator, near->reciprocal);
-        }
+            for (int i = 0; i < WIDE; i++) {
+                const BITS bits = AS_BITS(value[i]) & 0x7fffffff;
+                const UBITS below = AS_UBITS(bits) - 1; // 0 becomes the largest
+                most = bits > most ? bits : most;
+                least = below < least ? below : least;
+            }
+            if (!STP_CAT(stp_any, VEC)((most > STP_DIV_MOST) | (least < STP_DIV_LEAST - 1u))) {
 #pragma unroll
-        for (int i = 0; i < WIDE; i++)
-            STP_STORE(tail(value[i], bias, add, c + i * VEC), i, to + c);
-    }
-    for (; c + VEC <= channels; c += VEC) {
+                for (int i = 0; i < WIDE; i++) {
+                    value[i] = QUOTIENT(value[i], near->denominator, near->reciprocal);
+                    STP_STORE(tail(value[i], bias, add, c + i * VEC), i, to + c);
+                }
+                c += WIDE * VEC;
+                continue;
+            }
+            careful = c + WIDE * VEC;
+        }
         VT value = (VT)(0.0f);
         for (int t = 0; t < near->n; t++)
             value = fma(STP_LOAD(0, near->from[t] + c), (VT)(near->weight[t]), value);
         STP_STORE(tail(DIV_BY(value, near->denominator, near->reciprocal), bias, add, c), 0, to + c);
+        c += VEC;
     }
     for (; c < channels; c++) {
         float value = 0.0f;
@@ -188,6 +189,7 @@ static void store_lanes(VT value, int rows, __global float *to)
 // Channels c0 … c0 + depth − 1 of `rows` ≤ TILE rows.
 static void turn_rows(__global const float *from, int rows, int channels, int c0, int depth, VT turned[ROWS][DEPTH])
 {
+#pragma unroll 1
     for (int v = 0; v < ROWS; v++) {
         const int first = min(v * VEC, rows - 1), there = min(VEC, rows - first); // beyond the last row it stands for the others
         __global const float *at = from + (size_t)first * channels + c0;
@@ -250,6 +252,7 @@ static void project_rows(__global const float *from, int rows, int channels, __g
 #if FLAGS & PLANES
         store_planes(turned, rows, depth, planes + (size_t)c0 * plane, plane);
 #endif
+#pragma unroll 1
         for (int p = 0; p < PANELS; p++) {
             VT acc[COLUMNS][ROWS];
 #pragma unroll
@@ -323,12 +326,13 @@ __kernel STP_VECTORS void interpolate(__global const float *restrict x, __global
             __global const float *m = mask + (mask_sites == out_sites ? (size_t)(line - y) * w : 0);
             __global float *to = out + (size_t)r * channels;
             __global const float *add = identity + (size_t)((FLAGS & IDENTITY_ROWS) ? r : site) * channels;
+            __global const float *copied = 0; // 0 / epsilon, of no neighbour
+            struct neighbours near;
+            near.n = 0;
             if (m[y * w + xx] != 0) {
-                copy_site(x + (size_t)(x_listed ? x_inverse[site] : site) * channels, to, channels, bias, add);
+                copied = x + (size_t)(x_listed ? x_inverse[site] : site) * channels;
             } else {
-                struct neighbours near;
                 float sum = 0.0f;
-                near.n = 0;
 #if BOX <= 64
                 move_window(&window, m, line, y + size.s5, xx + size.s6, h, w);
                 for (ulong sampled = window.bits & kept; sampled; sampled &= sampled - 1) {
@@ -344,14 +348,13 @@ __kernel STP_VECTORS void interpolate(__global const float *restrict x, __global
                     near.weight[near.n++] = weights[k];
                     sum += weights[k];
                 }
-                if (near.n == 0 && epsilon > 0) { // 0 / epsilon
-                    copy_site(0, to, channels, bias, add);
-                } else {
-                    near.denominator = sum + epsilon;
-                    near.reciprocal = stp_recip(near.denominator);
-                    interpolate_site(&near, to, channels, bias, add);
-                }
+                near.denominator = sum + epsilon;
+                near.reciprocal = stp_recip(near.denominator);
             }
+            if (copied || (near.n == 0 && epsilon > 0))
+                copy_site(copied, to, channels, bias, add);
+            else
+                interpolate_site(&near, to, channels, bias, add);
         }
 #if COLUMNS || (FLAGS & PLANES)
         const int image = first / (h * w);
