@@ -169,43 +169,6 @@ class Whole(BenchTest):
 class Layers(BenchTest):
     WINDOW = 7 * 7 * 4  # bytes of an interpolation kernel
 
-    def blocks(self):
-        """Two blocks. The kernel of `fill1` runs its block's end, and makes the products of `look2` in passing."""
-        def weights(*shape):
-            return (random.standard_normal(shape) / numpy.sqrt(numpy.prod(shape[1:]))).astype(numpy.float32)
-
-        random = numpy.random.default_rng(0)
-        draw = {'domain': 'stipple', 'stochastic': 1, 'grid': 3}
-        nodes = [
-            node('Conv', ['x', 'w1'], ['c1'], name='first', pads=[1] * 4),
-            node('Relu', ['c1'], ['f'], name='first.relu'),
-            node('Conv', ['f', 'l1'], ['logits1'], name='look1', pads=[1] * 4),
-            node('Sample', ['logits1', 'seed'], ['m1'], name='draw1', stream=1, **draw),
-            node('Conv', ['f', 'w2'], ['c2'], name='second', pads=[1] * 4),
-            node('Interpolate', ['c2', 'm1', 'kernel'], ['i1'], name='fill1', domain='stipple', epsilon=1e-5),
-            node('Conv', ['f', 'w3'], ['c3'], name='shortcut'),
-            node('Add', ['i1', 'c3'], ['sum'], name='sum'),
-            node('Relu', ['sum'], ['g'], name='sum.relu'),
-            node('Conv', ['g', 'l2'], ['logits2'], name='look2', pads=[1] * 4),
-            node('Sample', ['logits2', 'seed'], ['m2'], name='draw2', stream=2, **draw),
-            node('Conv', ['g', 'w4', 'b4'], ['c4'], name='last', strides=[1, 1]),
-            node('Interpolate', ['c4', 'm2', 'kernel'], ['y'], name='fill2', domain='stipple', epsilon=1e-5),
-            node('Conv', ['g', 'w5'], ['z'], name='stride', strides=[2, 2]),
-        ]
-        constants = {
-            'w1': weights(8, 3, 3, 3), 'l1': weights(1, 8, 3, 3), 'w2': weights(6, 8, 3, 3), 'w3': weights(6, 8, 1, 1),
-            'l2': weights(1, 6, 3, 3), 'w4': weights(5, 6, 1, 1), 'b4': weights(5, 1)[:, 0],
-            'w5': weights(5, 6, 1, 1), 'kernel': numpy.ones((7, 7), numpy.float32), 'seed': numpy.array([3])
-        }
-        model = self.model('blocks.onnx',
-                           nodes, [('x', FLOAT, [1, 3, 'H', 'W']), ('seed', TensorProto.INT64, [1])],
-                           [('y', FLOAT, None), ('z', FLOAT, None)],
-                           constants,
-                           more_opsets=[helper.make_opsetid('stipple', 1)],
-                           functions=functions.stipple_functions(nodes))
-        x = numpy.random.default_rng(1).standard_normal((1, 3, 20, 24)).astype(numpy.float32)
-        return [model, '--input', f'x={self.array("x.npy", x)}']
-
     def test_json(self):
         given = self.blocks()
         said = self.json('bench', *given, '--runs', 2, '--layers')

@@ -2,6 +2,7 @@
 """The cache as the command uses it: cold, warm and damaged runs agree; the verb cache; devices --measure. See command.py."""
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -9,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from command import FLOAT, PROGRAM, CommandTest, node, numpy
+from command import FLOAT, HELPER, PROGRAM, CommandTest, node, numpy
 
 
 class CacheTest(CommandTest):
@@ -137,6 +138,55 @@ class Runs(CacheTest):
             process.wait()
             self.assertEqual(self.query('PRAGMA integrity_check'), [('ok', )])
         self.assertEqual(self.run_model()[0], self.cold)
+
+
+class Helpers(CacheTest):
+    """A driver without a cache of its own compiles on several cores."""
+
+    def bench(self, given, **more):
+        """(output's bytes, what was told)"""
+        told = self.cached('-v', '-v', 'run', *given, '--output', 'out', POCL_CACHE_DIR=str(self.folder / 'pocl'), **more).stderr
+        output = (self.folder / 'out' / 'y.npy').read_bytes()
+        shutil.rmtree(self.folder / 'out')
+        return output, told
+
+    def helper(self, kernels):
+        device = self.json('devices', **self.environment)['devices'][0]
+        version = self.call('--version').stdout.split()[1]
+        call = [HELPER, version, 'compile', str(device['index']), device['platform'], device['name'], kernels]
+        return subprocess.run(['sh', '-c', '"$@" 3>&1 >/dev/null', 'sh', *call],
+                              capture_output=True,
+                              text=True,
+                              timeout=300,
+                              check=False,
+                              env={**os.environ, **self.environment})
+
+    def test_helpers(self):
+        if os.cpu_count() < 2:
+            self.skipTest('one core')
+        given = self.blocks()
+        cold, told = self.bench(given)
+        listed = re.findall('helper 0 compiles, too: (.*)', told)
+        self.assertEqual(len(listed), 1)
+        self.assertGreater(listed[0].count(';'), 8)
+        while 'built' in told:  # storing ends after a time, and goes on in the next run
+            warm, told = self.bench(given)
+            self.assertEqual(warm, cold)
+        self.assertNotIn('compiles, too', told)
+        # What a helper does with it, if it is let.
+        done = self.helper(listed[0])
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, 'compiled\n', ''))
+        off, told = self.bench(given, STIPPLE_CACHE='off')
+        self.assertEqual(off, cold)
+        self.assertNotIn('compiles, too', told)
+
+    def test_no_list(self):
+        for kernels, says in [('nonsense;', 'not a kernel: nonsense'), ('no||gemm|1 1 1 b ;', 'there is no kernel file no.cl'),
+                              ('gemm||no|1 1 1 b ;', 'no of gemm.cl'), ('gemm||gemm|1 1 1 b 65 ;', 'an argument of 65 bytes'),
+                              ('gemm||gemm|1 1 1 b ;', 'clEnqueueNDRangeKernel')]:
+            done = self.helper(kernels)
+            self.assertEqual(done.returncode, 0, kernels)
+            self.assertRegex(done.stdout, 'error .*' + says)
 
 
 class Verb(CacheTest):

@@ -179,6 +179,16 @@ static void tell_death(struct stp_child *child, enum ending ending, pid_t reaped
     snprintf(child->death, sizeof child->death, "%s%s%s", how, *words ? ": " : "", words);
 }
 
+// waitpid(): < 0 in an application that ignores SIGCHLD.
+static pid_t reap(pid_t pid, int *status, int options)
+{
+    pid_t reaped;
+    do
+        reaped = waitpid(pid, status, options);
+    while (reaped < 0 && errno == EINTR);
+    return reaped;
+}
+
 static void attend(struct stp_child *child, pid_t pid, int answer, int errors, int timeout_ms)
 {
     char tail[TAIL + 1] = "";
@@ -187,21 +197,27 @@ static void attend(struct stp_child *child, pid_t pid, int answer, int errors, i
     if (ending != CLOSED)
         kill(pid, SIGKILL);
     int status = 0;
-    pid_t reaped;
-    do
-        reaped = waitpid(pid, &status, 0); // fails in an application that ignores SIGCHLD
-    while (reaped < 0 && errno == EINTR);
+    pid_t reaped = reap(pid, &status, 0);
     if (ending != ANSWERED)
         tell_death(child, ending, reaped, status, tail, timeout_ms);
+}
+
+static void fill_argv(char *argv[MAX_ARGUMENTS + 3], const char *helper, const char *const *arguments)
+{
+    int count = 0;
+    argv[count++] = (char *)helper;
+    argv[count++] = (char *)STP_VERSION;
+    for (int i = 0; i < MAX_ARGUMENTS && arguments[i]; i++)
+        argv[count++] = (char *)arguments[i];
+    argv[count] = NULL;
 }
 
 stp_status stp_child_run(struct stp_child *out, stp_context *context, const char *helper, const char *const *arguments,
                          const char *vendors, int timeout_ms)
 {
     *out = (struct stp_child){0};
-    char *argv[MAX_ARGUMENTS + 3] = {(char *)helper, (char *)STP_VERSION};
-    for (int i = 0; i < MAX_ARGUMENTS && arguments[i]; i++)
-        argv[i + 2] = (char *)arguments[i];
+    char *argv[MAX_ARGUMENTS + 3];
+    fill_argv(argv, helper, arguments);
     char setting[4200];
     snprintf(setting, sizeof setting, "OCL_ICD_VENDORS=%s", vendors ? vendors : "");
     char **environment = vendors ? environment_with(setting) : environ;
@@ -226,4 +242,30 @@ stp_status stp_child_run(struct stp_child *out, stp_context *context, const char
     if (vendors)
         free(environment);
     return code ? stp_fail(context, STP_ERROR_IO, "cannot run %s: %s", helper, strerror(code)) : STP_OK;
+}
+
+pid_t stp_child_start(const char *helper, const char *const *arguments)
+{
+    char *argv[MAX_ARGUMENTS + 3];
+    pid_t pid;
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nowhere < 0)
+        return 0;
+    fill_argv(argv, helper, arguments);
+    int code = spawn(&pid, argv, environ, nowhere, nowhere);
+    close(nowhere);
+    return code ? 0 : pid;
+}
+
+bool stp_child_runs(pid_t child)
+{
+    int status;
+    return reap(child, &status, WNOHANG) == 0;
+}
+
+void stp_child_stop(pid_t child)
+{
+    int status;
+    kill(child, SIGKILL);
+    reap(child, &status, 0);
 }

@@ -3,6 +3,8 @@
 #ifndef STP_DEVICE_CHILD_H
 #define STP_DEVICE_CHILD_H
 
+#include <sys/types.h>
+
 #include "base/base.h"
 
 // Where the helper program writes its answer.
@@ -22,5 +24,11 @@ bool stp_child_helper(char *path, size_t size);
 // started.
 stp_status stp_child_run(struct stp_child *out, stp_context *context, const char *helper, const char *const *arguments,
                          const char *vendors, int timeout_ms);
+
+// The same without waiting for it or listening to it: its process, or 0 if it cannot be started.
+pid_t stp_child_start(const char *helper, const char *const *arguments);
+// Whether it still runs. If not, or once it has been stopped, it is no more.
+bool stp_child_runs(pid_t child);
+void stp_child_stop(pid_t child);
 
 #endif

@@ -7,6 +7,7 @@
 #include <CL/cl.h>
 
 #include <stipple/device.h>
+#include <sys/types.h>
 
 #include "base/base.h"
 
@@ -34,6 +35,8 @@ struct stp_device_list {
     cl_device_id *ids;
 };
 
+enum { STP_MAX_HELPERS = 3 };
+
 struct stp_device {
     stp_context *context;
     cl_platform_id platform;
@@ -47,6 +50,7 @@ struct stp_device {
     struct stp_program *programs; // built or failed
     struct stp_cache *cache;      // stp_device_cache()
     bool cache_opened;
+    pid_t helpers[STP_MAX_HELPERS]; // ahead.c; 0: none
     stp_device_speed speed;       // zeros: not measured, or not looked up yet
 };
 
@@ -64,6 +68,8 @@ stp_status stp_device_program(struct stp_device *device, const char *name, const
 // A new kernel object of such a program; the caller's, clReleaseKernel().
 stp_status stp_device_kernel(struct stp_device *device, const char *program, const char *options, const char *kernel,
                              cl_kernel *out);
+// Whether the next call for it will not compile it.
+bool stp_device_has_program(struct stp_device *device, const char *name, const char *options);
 void stp_device_release_programs(struct stp_device *device);
 // Opened on first use; NULL if there is none. Owned by the device.
 struct stp_cache *stp_device_cache(struct stp_device *device);

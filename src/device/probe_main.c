@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // stipple-probe VERSION list | device INDEX PLATFORM NAME: asks OpenCL what may crash or hang, for the library
-// (src/device/probe.c). The answer is one line on descriptor 3: "listed", "exact", "inexact WHAT", "error SENTENCE".
+// (src/device/probe.c). compile INDEX PLATFORM NAME KERNELS: src/device/ahead.c. The answer is one line on descriptor 3: "listed", "exact", "inexact WHAT", "compiled",
+// "error SENTENCE".
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "device/ahead.h"
 #include "device/child.h"
 #include "device/exactness.h"
 #include "device/probe.h"
@@ -26,14 +28,26 @@ static _Noreturn void list(stp_context *context)
     answer("listed", NULL);
 }
 
-static _Noreturn void probe(stp_context *context, const char *index, const char *platform, const char *name)
+static stp_device *open_device(stp_context *context, const char *index, const char *platform, const char *name)
 {
     stp_device *device;
-    const char *finding;
     if (stp_device_open(&device, context, index) != STP_OK)
         answer("error", stp_last_error(context));
     if (strcmp(device->info.platform, platform) || strcmp(device->info.name, name))
         answer("error", "the devices changed meanwhile");
+    return device;
+}
+
+static _Noreturn void compile(stp_context *context, stp_device *device, const char *kernels)
+{
+    if (stp_ahead_compile(device, kernels) != STP_OK)
+        answer("error", stp_last_error(context));
+    answer("compiled", NULL);
+}
+
+static _Noreturn void probe(stp_context *context, stp_device *device)
+{
+    const char *finding;
     if (stp_device_exactness(device, &finding) != STP_OK)
         answer("error", stp_last_error(context));
     answer(finding ? "inexact" : "exact", finding);
@@ -54,6 +68,8 @@ int main(int argc, char **argv)
     if (!strcmp(argv[2], "list"))
         list(context);
     if (!strcmp(argv[2], "device") && argc == 6)
-        probe(context, argv[3], argv[4], argv[5]);
+        probe(context, open_device(context, argv[3], argv[4], argv[5]));
+    if (!strcmp(argv[2], "compile") && argc == 7)
+        compile(context, open_device(context, argv[3], argv[4], argv[5]), argv[6]);
     return 2;
 }

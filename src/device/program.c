@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "device/ahead.h"
 #include "device/cache.h"
 #include "device/kernels.h"
 
@@ -278,6 +279,23 @@ static stp_status find_or_add(struct stp_device *device, const char *name, const
     return (*out)->status == STP_OK ? STP_OK : stp_fail(device->context, (*out)->status, "%s", (*out)->error);
 }
 
+bool stp_device_has_program(struct stp_device *device, const char *name, const char *options)
+{
+    if (find(device, name, options))
+        return true;
+    const struct stp_program *program = new_program(device, name, options);
+    struct cache_key key;
+    struct stp_cached_program cached;
+    if (!program)
+        return false;
+    make_key(&key, device, program);
+    if (!stp_cache_find_program(stp_device_cache(device), &key.key, &cached))
+        return false;
+    free(cached.error);
+    free(cached.binary);
+    return true;
+}
+
 stp_status stp_device_program(struct stp_device *device, const char *name, const char *options, cl_program *out)
 {
     struct stp_program *program;
@@ -311,6 +329,7 @@ stp_status stp_device_kernel(struct stp_device *device, const char *name, const 
 void stp_device_release_programs(struct stp_device *device)
 {
     double start = stp_now_ms();
+    stp_ahead_stop(device);
     for (struct stp_program *program = device->programs; program; program = program->next) {
         if (program->to_store && stp_now_ms() - start < STORE_MS)
             store_binary(device, program);

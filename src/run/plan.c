@@ -2,8 +2,10 @@
 #include "run/plan.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "device/ahead.h"
 #include "device/worksize.h"
 #include "graph/op.h"
 
@@ -104,6 +106,46 @@ static void lower_all(struct stp_plan *plan)
     }
 }
 
+static void describe(struct stp_ahead_kernel *out, const struct stp_step *step)
+{
+    size_t used = 0;
+    *out = (struct stp_ahead_kernel){.program = step->program, .options = step->options, .kernel = step->name};
+    memcpy(out->local, step->local, sizeof out->local);
+    for (int a = 0; a < step->n_args && used < sizeof out->arguments; a++) {
+        const struct stp_arg *arg = &step->args[a];
+        char *to = out->arguments + used;
+        size_t room = sizeof out->arguments - used;
+        used += (size_t)(arg->kind == STP_ARG_SLOT ? snprintf(to, room, "b ")
+                                                   : snprintf(to, room, "%s%zu ", arg->kind == STP_ARG_LOCAL ? "l" : "", arg->size));
+    }
+}
+
+static bool is_listed(const struct stp_ahead_kernel *kernels, size_t count, const struct stp_step *step)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(kernels[i].program, step->program) && !strcmp(kernels[i].options, step->options) &&
+            !strcmp(kernels[i].kernel, step->name))
+            return true;
+    return false;
+}
+
+// Where kernels take long to compile, on CPUs, other processes help.
+static void compile_ahead(struct stp_plan *plan)
+{
+    size_t count = 0, missing = 0;
+    if (!plan->device->limits.is_cpu || !stp_device_cache(plan->device))
+        return;
+    struct stp_ahead_kernel *kernels = stp_arena_array(&plan->arena, (size_t)plan->n_steps, sizeof *kernels);
+    for (int i = 0; kernels && i < plan->n_steps; i++) {
+        if (!is_listed(kernels, count, plan->steps[i]))
+            describe(&kernels[count++], plan->steps[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!stp_device_has_program(plan->device, kernels[i].program, kernels[i].options))
+            kernels[missing++] = kernels[i];
+    stp_ahead_start(plan->device, kernels, missing);
+}
+
 static stp_status make_kernels(struct stp_plan *plan, const stp_session_params *params)
 {
     for (int i = 0; i < plan->n_steps; i++) {
@@ -175,6 +217,8 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
         stp_plan_keep_ports(plan);
         plan->status = stp_plan_allocate(plan);
     }
+    if (plan->status == STP_OK)
+        compile_ahead(plan);
     if (plan->status == STP_OK)
         plan->status = make_kernels(plan, params);
     stp_status status = plan->status;
