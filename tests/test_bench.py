@@ -14,7 +14,6 @@ import unittest
 from command import FLOAT, PROGRAM, ROOT, Image, TensorProto, helper, node, numpy
 from test_command import KEYS, Sampling
 
-from tools.zoo import functions
 
 PRETEND = os.environ.get('PRETEND_LIBRARY')
 FACTORS = ['theoretical_factor', 'factor', 'factor_median', 'realised', 'sparse', 'dense']

@@ -7,10 +7,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "device/child.h"
@@ -145,6 +147,38 @@ static void test_no_descriptor_leaks(void **state)
     assert_int_equal(before, after);
 }
 
+static void check_started(struct fixture *fixture)
+{
+    const char *const arguments[] = {"compile", NULL};
+    write_script(fixture, "exec sleep 60");
+    pid_t child = stp_child_start(fixture->script, arguments);
+    assert_true(child > 0);
+    assert_true(stp_child_runs(child));
+    stp_child_stop(child);
+    assert_false(stp_child_runs(child));
+    write_script(fixture, "exit 1");
+    child = stp_child_start(fixture->script, arguments);
+    for (int i = 0; i < 1000 && stp_child_runs(child); i++)
+        poll(NULL, 0, 10);
+    assert_false(stp_child_runs(child));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // none is left
+}
+
+static void test_start(void **state)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    int free_descriptor = dup(0);
+    close(free_descriptor);
+    check_started(*state);
+    sigaction(SIGCHLD, &ignore, &before);
+    check_started(*state);
+    sigaction(SIGCHLD, &before, NULL);
+    assert_int_equal(stp_child_start("/no/such/helper", (const char *const[]){"compile", NULL}), 0);
+    int after = dup(0);
+    close(after);
+    assert_int_equal(after, free_descriptor);
+}
+
 static void test_missing_helper(void **state)
 {
     struct fixture *fixture = *state;
@@ -236,6 +270,7 @@ int main(void)
         TEST(test_deaths),
         TEST(test_ignored_sigchld),
         TEST(test_no_descriptor_leaks),
+        TEST(test_start),
         TEST(test_missing_helper),
         TEST(test_wrong_version),
         TEST(test_findings),

@@ -43,7 +43,7 @@ STP_API void stp_session_destroy(stp_session **session);
 STP_API stp_status stp_session_set_input(stp_session *session, const char *name, const stp_tensor *tensor);
 
 // Plans, allocates and compiles for the inputs' present shapes; stp_session_run() does it too where it is needed.
-// On a CPU child processes (stipple-probe) may compile as well; they end by themselves, or with the device.
+// On a CPU child processes (stipple-probe) may compile as well; they end with the first run, or with the device.
 STP_API stp_status stp_session_prepare(stp_session *session);
 
 // Runs and waits until all outputs are in host memory.

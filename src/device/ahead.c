@@ -12,18 +12,39 @@ enum { KERNELS_PER_HELPER = 4, MAX_ARGUMENTS = 24, BUFFER_BYTES = 1 << 16 };
 
 // In the process that starts helpers -----------------------------------------------------------------------------------
 
-// Every `step`-th kernel, the last first: "program|options|kernel|local size and arguments;". The caller's; NULL if memory is short.
-static char *list_kernels(const struct stp_ahead_kernel *kernels, size_t count, size_t first, size_t step)
+static bool same_program(const struct stp_ahead_kernel *a, const struct stp_ahead_kernel *b)
+{
+    return !strcmp(a->program, b->program) && !strcmp(a->options, b->options);
+}
+
+// The number of the kernel's program, counted from the last one.
+static size_t program_number(const struct stp_ahead_kernel *kernels, size_t count, size_t kernel)
+{
+    size_t number = 0;
+    for (size_t i = count; i-- > 0;) {
+        size_t later = count;
+        while (later > i + 1 && !same_program(&kernels[later - 1], &kernels[i]))
+            later--;
+        if (same_program(&kernels[i], &kernels[kernel]))
+            return number;
+        number += later == i + 1;
+    }
+    return number;
+}
+
+// A helper's share, the last first: "program|options|kernel|local size and arguments;" for each kernel. The caller's; NULL if memory is short.
+static char *list_kernels(const struct stp_ahead_kernel *kernels, size_t count, size_t helper, size_t helpers)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *file = open_memstream(&text, &size);
     if (!file)
         return NULL;
-    for (size_t i = first; i < count; i += step) {
-        const struct stp_ahead_kernel *k = &kernels[count - 1 - i];
-        fprintf(file, "%s|%s|%s|%zu %zu %zu %s;", k->program, k->options, k->kernel, k->local[0], k->local[1],
-                k->local[2], k->arguments);
+    for (size_t i = count; i-- > 0;) {
+        const struct stp_ahead_kernel *k = &kernels[i];
+        if (program_number(kernels, count, i) % helpers == helper)
+            fprintf(file, "%s|%s|%s|%zu %zu %zu %s;", k->program, k->options, k->kernel, k->local[0], k->local[1], k->local[2],
+                    k->arguments);
     }
     if (fclose(file) == 0)
         return text;
@@ -33,11 +54,10 @@ static char *list_kernels(const struct stp_ahead_kernel *kernels, size_t count, 
 
 void stp_ahead_start(struct stp_device *device, const struct stp_ahead_kernel *kernels, size_t count)
 {
-    char helper[4096], number[16];
-    size_t helpers =
-        stp_min64(STP_MAX_HELPERS, stp_min64(device->limits.compute_units - 1, (int64_t)count / KERNELS_PER_HELPER));
+    char path[4096], number[16];
+    size_t helpers = stp_min64(STP_MAX_HELPERS, stp_min64(device->limits.compute_units - 1, (int64_t)count / KERNELS_PER_HELPER));
     // Of a device that an application brought, it is not known what it is called elsewhere.
-    if (!helpers || device->info.index < 0 || !stp_child_helper(helper, sizeof helper))
+    if (!helpers || device->info.index < 0 || !stp_child_helper(path, sizeof path))
         return;
     snprintf(number, sizeof number, "%d", device->info.index);
     for (size_t i = 0; i < helpers; i++) {
@@ -45,19 +65,24 @@ void stp_ahead_start(struct stp_device *device, const struct stp_ahead_kernel *k
             continue;
         char *text = list_kernels(kernels, count, i, helpers);
         const char *const arguments[] = {"compile", number, device->info.platform, device->info.name, text, NULL};
-        device->helpers[i] = text ? stp_child_start(helper, arguments) : 0;
-        stp_log(device->context, STP_LOG_DEBUG, "helper %zu compiles, too: %s", i, text ? text : "nothing");
+        device->helpers[i] = text ? stp_child_start(path, arguments) : 0;
+        if (device->helpers[i])
+            stp_log(device->context, STP_LOG_DEBUG, "helper %zu compiles, too: %s", i, text);
         free(text);
     }
 }
 
-void stp_ahead_stop(struct stp_device *device)
+bool stp_ahead_stop(struct stp_device *device)
 {
+    bool ran = false;
     for (size_t i = 0; i < STP_MAX_HELPERS; i++) {
-        if (device->helpers[i] && stp_child_runs(device->helpers[i]))
+        if (device->helpers[i] && stp_child_runs(device->helpers[i])) {
             stp_child_stop(device->helpers[i]);
+            ran = true;
+        }
         device->helpers[i] = 0;
     }
+    return ran;
 }
 
 // In a helper ----------------------------------------------------------------------------------------------------------
@@ -130,9 +155,10 @@ static stp_status compile_all(struct stp_device *device, const char *text, bool 
     if (!lines)
         return stp_fail_memory(device->context, strlen(text), "a list of kernels");
     stp_status status = STP_OK;
-    for (char *rest = NULL, *line = strtok_r(lines, ";", &rest); line && status == STP_OK;
-         line = strtok_r(NULL, ";", &rest))
-        status = compile(device, line, launched);
+    for (char *rest = NULL, *line = strtok_r(lines, ";", &rest); line; line = strtok_r(NULL, ";", &rest)) {
+        stp_status one = compile(device, line, launched);
+        status = one == STP_OK ? status : one;
+    }
     free(lines);
     return status;
 }
@@ -140,6 +166,7 @@ static stp_status compile_all(struct stp_device *device, const char *text, bool 
 // The programs first: so does the process that waits, from the other end.
 stp_status stp_ahead_compile(struct stp_device *device, const char *text)
 {
-    STP_TRY(compile_all(device, text, false));
+    device->is_helper = true;
+    compile_all(device, text, false);
     return compile_all(device, text, true);
 }

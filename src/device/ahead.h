@@ -13,10 +13,11 @@ struct stp_ahead_kernel {
     char arguments[128]; // for each "b", a buffer, "4", that many bytes, or "l512", that many bytes of local memory; and a space
 };
 
-// Starts helpers for `kernels`, in the order in which they are needed; none where that would gain little. They end by themselves, or with the
-// device. Nothing depends on them: what fails there is done here.
+// Starts helpers for `kernels`, in the order in which they are needed; none where that would gain little. They end by themselves, or when they
+// are stopped: after a run, or with the device. Nothing depends on them: what fails there is done here.
 void stp_ahead_start(struct stp_device *device, const struct stp_ahead_kernel *kernels, size_t count);
-void stp_ahead_stop(struct stp_device *device);
+// Whether one was running.
+bool stp_ahead_stop(struct stp_device *device);
 
 // In a helper: compiles what `text` lists, as stp_ahead_start() wrote it.
 stp_status stp_ahead_compile(struct stp_device *device, const char *text);

@@ -32,6 +32,10 @@ struct stp_cached_program {
 
 // False: there is none.
 bool stp_cache_find_program(struct stp_cache *cache, const struct stp_program_key *key, struct stp_cached_program *out);
+// Whether it would find one.
+bool stp_cache_has_program(struct stp_cache *cache, const struct stp_program_key *key);
+// Whether what is stored is kept, as far as is known. Accepts NULL.
+bool stp_cache_keeps(const struct stp_cache *cache);
 // In place of what is stored for the key. `error` not NULL: the build failed.
 void stp_cache_store_program(struct stp_cache *cache, const struct stp_program_key *key, const void *binary,
                              size_t size, const char *error);

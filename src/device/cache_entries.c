@@ -87,6 +87,25 @@ bool stp_cache_find_program(struct stp_cache *cache, const struct stp_program_ke
     return found;
 }
 
+bool stp_cache_has_program(struct stp_cache *cache, const struct stp_program_key *key)
+{
+    struct blob blob;
+    if (!cache || !cache->db || !join(&blob, key))
+        return false;
+    sqlite3_stmt *row = stp_cache_query(cache, "SELECT 1 FROM programs WHERE hash = ?1 AND key = ?2", "ib", blob.hash,
+                                        blob.bytes, blob.size);
+    int code = stp_cache_step(cache, row);
+    sqlite3_finalize(row);
+    free(blob.bytes);
+    stp_cache_judge(cache, code, false);
+    return code == SQLITE_ROW;
+}
+
+bool stp_cache_keeps(const struct stp_cache *cache)
+{
+    return cache && cache->db && !cache->read_only;
+}
+
 static int replace_program(struct stp_cache *cache, const struct stp_program_key *key, const struct blob *blob,
                            const void *binary, size_t size, const char *error)
 {

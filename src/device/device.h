@@ -51,6 +51,7 @@ struct stp_device {
     struct stp_cache *cache;      // stp_device_cache()
     bool cache_opened;
     pid_t helpers[STP_MAX_HELPERS]; // ahead.c; 0: none
+    bool is_helper;                 // this process is one
     stp_device_speed speed;       // zeros: not measured, or not looked up yet
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // stipple-probe VERSION list | device INDEX PLATFORM NAME: asks OpenCL what may crash or hang, for the library
-// (src/device/probe.c). compile INDEX PLATFORM NAME KERNELS: src/device/ahead.c. The answer is one line on descriptor 3: "listed", "exact", "inexact WHAT", "compiled",
-// "error SENTENCE".
+// (src/device/probe.c); compile INDEX PLATFORM NAME KERNELS: compiles for it (src/device/ahead.c). The answer is one line
+// on descriptor 3: "listed", "exact", "inexact WHAT", "compiled", "error SENTENCE".
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>

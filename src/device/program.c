@@ -196,13 +196,19 @@ static bool hands_out_slowly(const struct stp_device *device)
     return !strcmp(device->info.platform, "Portable Computing Language");
 }
 
-// From source; what comes of it, program->status, goes into the cache.
+// From source; what comes of it, program->status, goes into the cache. Helpers may be building the same, in the driver's cache: a failure
+// counts if it is one without them.
 static stp_status build_and_store(struct stp_device *device, struct stp_program *program)
 {
     cl_int code;
     program->cached = false;
     STP_TRY(create_program(device, program->name, &program->program));
     program->status = build(device, program, &code);
+    if (program->status != STP_OK && stp_ahead_stop(device)) {
+        clReleaseProgram(program->program);
+        STP_TRY(create_program(device, program->name, &program->program));
+        program->status = build(device, program, &code);
+    }
     if (program->status == STP_OK) {
         program->to_store = hands_out_slowly(device);
         if (!program->to_store)
@@ -211,7 +217,7 @@ static stp_status build_and_store(struct stp_device *device, struct stp_program 
     }
     clReleaseProgram(program->program);
     program->program = NULL;
-    if (code == CL_BUILD_PROGRAM_FAILURE) { // others may go as they came
+    if (code == CL_BUILD_PROGRAM_FAILURE && !device->is_helper) { // others may go as they came
         struct cache_key key;
         make_key(&key, device, program);
         stp_cache_store_program(stp_device_cache(device), &key.key, NULL, 0, stp_last_error(device->context));
@@ -285,15 +291,10 @@ bool stp_device_has_program(struct stp_device *device, const char *name, const c
         return true;
     const struct stp_program *program = new_program(device, name, options);
     struct cache_key key;
-    struct stp_cached_program cached;
     if (!program)
         return false;
     make_key(&key, device, program);
-    if (!stp_cache_find_program(stp_device_cache(device), &key.key, &cached))
-        return false;
-    free(cached.error);
-    free(cached.binary);
-    return true;
+    return stp_cache_has_program(stp_device_cache(device), &key.key);
 }
 
 stp_status stp_device_program(struct stp_device *device, const char *name, const char *options, cl_program *out)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "device/ahead.h"
+#include "device/cache.h"
 #include "device/worksize.h"
 #include "graph/op.h"
 
@@ -115,8 +116,13 @@ static void describe(struct stp_ahead_kernel *out, const struct stp_step *step)
         const struct stp_arg *arg = &step->args[a];
         char *to = out->arguments + used;
         size_t room = sizeof out->arguments - used;
-        used += (size_t)(arg->kind == STP_ARG_SLOT ? snprintf(to, room, "b ")
-                                                   : snprintf(to, room, "%s%zu ", arg->kind == STP_ARG_LOCAL ? "l" : "", arg->size));
+        int written = 0;
+        switch (arg->kind) {
+        case STP_ARG_SLOT: written = snprintf(to, room, "b "); break;
+        case STP_ARG_BYTES: written = snprintf(to, room, "%zu ", arg->size); break;
+        case STP_ARG_LOCAL: written = snprintf(to, room, "l%zu ", arg->size); break;
+        }
+        used += (size_t)written;
     }
 }
 
@@ -124,7 +130,7 @@ static bool is_listed(const struct stp_ahead_kernel *kernels, size_t count, cons
 {
     for (size_t i = 0; i < count; i++)
         if (!strcmp(kernels[i].program, step->program) && !strcmp(kernels[i].options, step->options) &&
-            !strcmp(kernels[i].kernel, step->name))
+            !strcmp(kernels[i].kernel, step->name) && !memcmp(kernels[i].local, step->local, sizeof step->local))
             return true;
     return false;
 }
@@ -133,7 +139,7 @@ static bool is_listed(const struct stp_ahead_kernel *kernels, size_t count, cons
 static void compile_ahead(struct stp_plan *plan)
 {
     size_t count = 0, missing = 0;
-    if (!plan->device->limits.is_cpu || !stp_device_cache(plan->device))
+    if (!plan->device->limits.is_cpu || !stp_cache_keeps(stp_device_cache(plan->device)))
         return;
     struct stp_ahead_kernel *kernels = stp_arena_array(&plan->arena, (size_t)plan->n_steps, sizeof *kernels);
     for (int i = 0; kernels && i < plan->n_steps; i++) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "device/ahead.h"
 #include "graph/op.h"
 #include "ops/conv.h"
 #include "ops/registry.h"
@@ -385,6 +386,7 @@ stp_status stp_session_run(stp_session *session)
     STP_TRY(status);
     STP_TRY(finished);
     session->run_ms = stp_now_ms() - start;
+    stp_ahead_stop(session->device); // all is compiled
     read_times(session);
     session->has_run = true;
     return STP_OK;
