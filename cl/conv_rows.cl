@@ -33,6 +33,7 @@
 
 #define AHEAD 32 // products by which weights are asked for before they are used: memory is slower than a row tile's fma, and pages are short
 #define BLOCK 16
+#define CHUNK 64 // products between which rows are asked for
 #define RUN 4    // row tiles of a panel that a work-group takes together
 #define CACHED 9 // segments whose input rows are kept for all panels of a row tile
 
@@ -164,13 +165,22 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
                         acc[m][v] = VLOAD(v, start);
             }
 
+            // Rows that nobody has read yet come from memory: those of the tile after this one meanwhile.
+            const int cold = fresh && taps == 1 && OH == H && OW == W;
+            __global const float *next[TILE_M];
             if (fresh) {
-                per_segment[r] = 1;
+                per_segment[r] = 1; // until segments are found, or for good
 #pragma unroll 1
                 for (int m = 0; m < TILE_M; m++) {
-                    const int row = min(row0 + m, rows - 1);
+                    const int row = min(row0 + m, rows - 1), later = min(row0 + TILE_M + m, rows - 1);
                     site[m] = out_listed ? out_rows[row] : row;
                     from[m] = in + (size_t)row * IC;
+                    int at = later;
+                    if (cold && !(FLAGS & SAME_ROWS)) {
+                        at = out_listed ? out_rows[later] : later;
+                        at = in_listed ? max(in_inverse[at], 0) : at;
+                    }
+                    next[m] = in + (size_t)at * IC;
                 }
             }
             if (FLAGS & HAS_IDENTITY)
@@ -189,21 +199,29 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
 #pragma unroll
                     for (int m = 0; m < TILE_M; m++)
                         x[m] = from[s * TILE_M + m] + conv_group * icg;
-                    for (int k = 0; k < depth; k++) {
-                        VT weight[VECS];
+                    for (int k = 0; k < depth;) {
+                        if (cold)
+#pragma unroll 1
+                            for (int m = 0; m < TILE_M; m++)
 #pragma unroll
-                        for (int v = 0; v < VECS; v++)
-                            weight[v] = VLOAD(v, wp);
-#pragma unroll
-                        for (int n = 0; n < TILE_N; n += 16) // a line
-                            STP_PREFETCH(wp + AHEAD * TILE_N + n, 3);
-                        wp += TILE_N;
-#pragma unroll
-                        for (int m = 0; m < TILE_M; m++) {
-                            const VT value = (VT)(x[m][k]);
+                                for (int n = 0; n < CHUNK; n += 16)
+                                    STP_PREFETCH(next[m] + k + n, 2);
+                        for (const int end = min(k + CHUNK, depth); k < end; k++) {
+                            VT weight[VECS];
 #pragma unroll
                             for (int v = 0; v < VECS; v++)
-                                acc[m][v] = fma(value, weight[v], acc[m][v]);
+                                weight[v] = VLOAD(v, wp);
+#pragma unroll
+                            for (int n = 0; n < TILE_N; n += 16) // a line
+                                STP_PREFETCH(wp + AHEAD * TILE_N + n, 3);
+                            wp += TILE_N;
+#pragma unroll
+                            for (int m = 0; m < TILE_M; m++) {
+                                const VT value = (VT)(x[m][k]);
+#pragma unroll
+                                for (int v = 0; v < VECS; v++)
+                                    acc[m][v] = fma(value, weight[v], acc[m][v]);
+                            }
                         }
                     }
                 }
