@@ -3,7 +3,8 @@
 // mask_conv: out[r][oc] = (Σ over taps, in raster order, of part[site(r) + tap][oc][tap]) + bias[oc] + identity?, relu?, the second half of
 // a mask convolution (SPEC.md, Order); the first is a pointwise one with a column per (oc, tap): project, conv_rows. A tap outside the image
 // adds +0. With SAMPLE, `out` is the mask drawn from that instead: of one channel, at all sites.
-// NDRange : 1-D; sample strides over the N·H lines, mask_conv's work-items take a share of the output's rows each, or stride over them
+// NDRange : sample: 1-D, strides over the N·H lines; mask_conv: (items, 1 or 2 convolutions), whose items take a share of the output's rows
+//           each, or stride over them. The second convolution differs from the first in what ends with `2`, and in nothing else
 // logits  : [N·H·W] f32; seeds: [1] or [N] i64; mask: [N·H·W] f32
 // part    : [rows or sites] and [columns] f32, `row_step` and `column_step` apart, this convolution's from column `first` on
 // bias    : [OC] f32; identity: as out, or of all sites; out: [rows][OC] f32
@@ -157,12 +158,19 @@ static void mask_lines(__global const float *part, __global const float *bias, _
 #endif
 
 __kernel void mask_conv(__global const float *restrict part, __global const int *restrict in_inverse,
-                        __global const int *restrict in_count, int in_sites, __global const float *restrict bias,
-                        __global const float *restrict identity, __global const long *restrict seeds, int n_seeds,
-                        __global float *restrict out, __global const int *restrict out_rows,
-                        __global const int *restrict out_count, int out_sites, int column_step, int stochastic,
-                        uint stream, int grid, int16 size)
+                        __global const int *restrict in_count, int in_sites, __global const float *bias,
+                        __global const float *identity, __global const long *restrict seeds, int n_seeds, __global float *out,
+                        __global const int *restrict out_rows, __global const int *restrict out_count, int out_sites, int column_step,
+                        int stochastic, uint stream, int grid, int16 size, __global const float *bias2, __global const float *identity2,
+                        __global float *out2, uint stream2, int first2)
 {
+    if (get_global_id(1)) {
+        bias = bias2;
+        identity = identity2;
+        out = out2;
+        stream = stream2;
+        size.se = first2;
+    }
     const int h = size.s0, w = size.s1, oh = size.s2, ow = size.s3, kh = size.s4, kw = size.s5, oc = size.sc,
               flags = size.sd, row_step = size.sf;
     const int taps = kh * kw, rows = out_count[0];

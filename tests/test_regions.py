@@ -348,6 +348,38 @@ def drawn_masks(seed):
     return g.output(*masks, *(g.interpolate(g.conv(g.x, 6, 5), mask) for mask in masks))
 
 
+@case
+def pairs_of_masks(seed):
+    """Masks from one tensor that one launch may draw: three alike, with identities, of which one waits for the first mask; and others."""
+    g = Graph(seed, n=2, h=5, w=19)
+
+    def draw(logits, stochastic=1, grid=3):
+        g.streams += 1
+        return g.op("Sample", logits, g.seed, domain="stipple", stochastic=stochastic, stream=g.streams, grid=grid)
+
+    def tensor():
+        return g.op("Relu", g.interpolate(g.conv(g.x, 6, 16), first))
+
+    first = g.sample(g.x, 6)
+    y, z, u = tensor(), tensor(), tensor()
+    a, b = g.conv(g.x, 6, 1), g.conv(g.x, 6, 1)
+    masks = [draw(g.conv(y, 16, 1, 3)) for _ in range(3)]
+    masks += [draw(g.op("Add", g.conv(z, 16, 1, 3), other)) for other in (a, b)]
+    late = g.interpolate(g.conv(g.x, 6, 1), masks[-1])
+    masks += [draw(g.op("Add", g.conv(z, 16, 1, 3), other)) for other in (a, late)]
+    masks += [
+        draw(g.conv(u, 16, 1, 3)),
+        draw(g.conv(u, 16, 1, 3), grid=4),
+        draw(g.conv(u, 16, 1, 3), stochastic=0),
+        draw(g.conv(u, 16, 1, 3, bias=False)),
+        draw(g.conv(u, 16, 1, 3, dilations=[2, 2], pads=[2] * 4)),
+        draw(g.op("Relu", g.conv(u, 16, 1, 3))),
+        draw(g.conv(u, 16, 1, 3, bias=False)),
+        draw(g.conv(u, 16, 1)),
+    ]
+    return g.output(*masks, *(g.interpolate(g.conv(g.x, 6, 5), mask) for mask in masks))
+
+
 def outputs_in_passing(seed, **size):
     """Interpolations that are outputs and that mask convolutions read, or nobody."""
     g = Graph(seed, **size)
@@ -433,7 +465,7 @@ def random_graph(seed):
 
 
 FEW = ["bottleneck", "wide_tiles", "groups_and_depthwise", "stride_and_odd_sizes", "pooling_between", "broadcast_gate", "boxes_of_taps",
-       "masks_in_passing", "drawn_masks", "outputs_in_passing_odd", "outputs_in_passing_lines", "reordered_arithmetic_small"]
+       "masks_in_passing", "drawn_masks", "pairs_of_masks", "outputs_in_passing_odd", "outputs_in_passing_lines", "reordered_arithmetic_small"]
 REPORTS = ["Oclgrind -", "OCLGRIND", "Data race", "Invalid "]  # how Oclgrind's messages begin
 
 

@@ -37,6 +37,7 @@ struct stp_place {
 struct stp_projection {
     int slot;
     int64_t columns, first, row_step, column_step;
+    const struct stp_node *with; // in whose launch they are summed up: the node itself or another; NULL: not yet
 };
 // The node's entry, to be read and written; NULL after a failure.
 struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct stp_node *node);
@@ -52,6 +53,8 @@ bool stp_plan_may_reorder(const struct stp_plan *plan, const struct stp_node *no
 const stp_tensor *stp_plan_tensor(struct stp_plan *plan, const struct stp_value *value);
 // Where a value lies. A constant is uploaded (in storage order) on its first use; a value without a slot yet gets one.
 const struct stp_place *stp_plan_place(struct stp_plan *plan, const struct stp_value *value);
+// Whether the value is there before the next step: an input, a constant, or what a step so far writes.
+bool stp_plan_has(const struct stp_plan *plan, const struct stp_value *value);
 // `value` is another name for the bytes of `of` (Identity, a Reshape that moves nothing).
 void stp_plan_alias(struct stp_plan *plan, const struct stp_value *value, const struct stp_value *of);
 // A slot in ONNX's order for the step that computes `value` (float32, all rows) to write as well; -1 unless it is an output of the graph

@@ -229,6 +229,16 @@ static int find_maker(const struct count *c, int position)
     return part->columns ? c->owner[c->plan->slots[part->slot].first] : -1;
 }
 
+// Where a node's bytes are counted: with the node whose launch does for it.
+static struct stp_session_node *counted_with(struct count *c, int position)
+{
+    const struct stp_node *with = c->plan->projections[position].with;
+    for (int n = 0; with && n < c->graph->n_nodes; n++)
+        if (c->graph->nodes[n] == with)
+            return &c->session->nodes[n];
+    return &c->session->nodes[position];
+}
+
 // A mask convolution's products: written by their maker, read here. x is read by the maker alone, which counts it.
 static stp_status count_products(struct count *c, int position, int maker)
 {
@@ -237,7 +247,7 @@ static stp_status count_products(struct count *c, int position, int maker)
     double rows;
     STP_TRY(computed_rows(c, node->inputs[0], &rows));
     double bytes = rows * (double)(w[0] * w[2] * w[3]) * (double)sizeof(float);
-    c->session->nodes[position].bytes += bytes;
+    counted_with(c, position)->bytes += bytes;
     c->session->nodes[maker].bytes += bytes;
     return STP_OK;
 }
@@ -246,7 +256,7 @@ static stp_status count_bytes(struct count *c, int position)
 {
     const struct stp_node *node = c->graph->nodes[position];
     const struct stp_tail *tail = &c->plan->tails[position];
-    struct stp_session_node *out = &c->session->nodes[position];
+    struct stp_session_node *out = counted_with(c, position);
     int maker = find_maker(c, position);
     double rows, bytes, written = 0;
     for (int o = 0; o < node->n_outputs; o++) {
@@ -308,12 +318,15 @@ static stp_status count_node(struct count *c, int position)
         return STP_OK;
     STP_TRY(computed_rows(c, node->outputs[0], &out->rows));
     STP_TRY(count_macs(c, position, out));
+    const struct stp_node *with = c->plan->projections[position].with;
     int maker = find_maker(c, position);
     if (c->plan->tails[position].swallowed)
         out->part_of = c->graph->nodes[c->plan->tails[position].anchor]->name;
+    else if (with && with != node)
+        out->part_of = with->name;
     else if (maker >= 0 && maker != position)
         out->part_of = c->graph->nodes[maker]->name;
-    return out->kernel ? count_bytes(c, position) : STP_OK;
+    return out->kernel || with ? count_bytes(c, position) : STP_OK;
 }
 
 static stp_status count_all(struct count *c)

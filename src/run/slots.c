@@ -254,6 +254,13 @@ const struct stp_place *stp_plan_place(struct stp_plan *plan, const struct stp_v
     return p;
 }
 
+bool stp_plan_has(const struct stp_plan *plan, const struct stp_value *value)
+{
+    const struct stp_place *place = plan->places[value->id];
+    return value->is_input || stp_value_is_constant(value) ||
+           (place && plan->slots[place->slot].first <= plan->slots[place->slot].last);
+}
+
 void stp_plan_alias(struct stp_plan *plan, const struct stp_value *value, const struct stp_value *of)
 {
     int slot = stp_plan_place(plan, of)->slot;

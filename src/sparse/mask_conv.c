@@ -167,9 +167,77 @@ struct stp_passing stp_project_in_passing(struct stp_plan *plan, const struct st
                                 .columns = all.columns};
 }
 
+static bool is_same_window(const struct stp_window *a, const struct stp_window *b)
+{
+    return !memcmp(a, b, sizeof *a); // int64_t alone
+}
+
+// Whether an identity is there, with the rows of y.
+static bool is_ready(struct stp_plan *plan, const struct stp_value *identity, const struct stp_place *y)
+{
+    return stp_plan_has(plan, identity) && stp_plan_place(plan, identity)->rows.list == y->rows.list;
+}
+
+// Another mask that is drawn from the same products, in the same way but for bias, identity, stream and columns: one launch does for both.
+static const struct stp_node *find_second(struct stp_plan *plan, const struct stp_conv_job *job)
+{
+    const struct stp_graph *graph = stp_plan_graph(plan);
+    const struct stp_node *sample = stp_plan_tail(plan, job->node)->sample;
+    for (int n = 0; n < graph->n_nodes && sample; n++) {
+        const struct stp_node *other = graph->nodes[n];
+        if (other == job->node || !other->is_mask_conv || other->inputs[0] != job->node->inputs[0])
+            continue;
+        const struct stp_tail *tail = stp_plan_tail(plan, other);
+        const struct stp_projection *part = stp_plan_projection(plan, other), *own = stp_plan_projection(plan, job->node);
+        const stp_tensor *w = stp_plan_tensor(plan, other->inputs[1]);
+        const struct stp_window window = stp_conv_window(other, stp_plan_tensor(plan, other->inputs[0]), w);
+        if (!part || !own || part->with || part->slot != own->slot || !tail->sample || tail->relu || w->dims[0] != 1 ||
+            !is_same_window(&window, &job->window) || tail->sample->inputs[1] != sample->inputs[1])
+            continue;
+        const struct stp_sample_params *a = sample->params, *b = tail->sample->params;
+        const struct stp_value *bias = other->n_inputs > 2 ? other->inputs[2] : NULL;
+        bool alike = a->stochastic == b->stochastic && a->grid == b->grid && !bias == !(job->flags & STP_CONV_HAS_BIAS) &&
+                     !tail->identity == !(job->flags & STP_CONV_HAS_IDENTITY);
+        if (alike && (!bias || stp_value_is_constant(bias)) && (!tail->identity || is_ready(plan, tail->identity, job->y)))
+            return other;
+    }
+    return NULL;
+}
+
+// What the second of a launch has of its own. Without one: what the first has, which the kernel does not look at then.
+struct second {
+    int bias, identity, out; // slots
+    uint32_t stream;
+    int64_t first;
+};
+
+static struct second take_second(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_node *other)
+{
+    if (!other)
+        return (struct second){job->bias, job->identity, job->y->slot, 0, 0};
+    struct stp_projection *part = stp_plan_projection(plan, other);
+    const struct stp_tail *tail = stp_plan_tail(plan, other);
+    const struct stp_sample_params *params = tail->sample->params;
+    struct second second = {.bias = job->bias,
+                            .identity = job->identity,
+                            .out = stp_plan_place(plan, tail->output)->slot,
+                            .stream = (uint32_t)params->stream,
+                            .first = part ? part->first : 0};
+    if (job->flags & STP_CONV_HAS_BIAS)
+        second.bias = stp_plan_place(plan, other->inputs[2])->slot;
+    if (tail->identity)
+        second.identity = stp_plan_place(plan, tail->identity)->slot;
+    if (part)
+        part->with = job->node;
+    return second;
+}
+
 void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
 {
-    struct stp_projection part = project(plan, job);
+    struct stp_projection part = project(plan, job), *own = stp_plan_projection(plan, job->node);
+    if (!own || part.with)
+        return;
+    own->with = job->node;
     const struct stp_node *sample = stp_plan_tail(plan, job->node)->sample;
     const struct stp_sample_params *params = sample ? sample->params : NULL;
     const struct stp_place *seed = sample ? stp_plan_place(plan, sample->inputs[1]) : NULL;
@@ -180,6 +248,8 @@ void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
     char options[64];
     snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d -DKH=%d -DKW=%d", stp_worksize_vector(limits), !limits->is_cpu,
              is_known ? (int)w->kernel[0] : 0, is_known ? (int)w->kernel[1] : 0);
+    const struct stp_node *other = find_second(plan, job);
+    const struct second second = take_second(plan, job, other);
     struct stp_step *step = stp_plan_step(plan, job->node, "masks", options, "mask_conv");
     stp_step_read(step, part.slot);
     stp_step_in_rows(step, &job->x->rows);
@@ -202,5 +272,11 @@ void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
                                  job->ocg,        job->flags | (sample ? STP_CONV_SAMPLE : 0),
                                  part.first,      part.row_step};
     stp_step_ints(step, numbers, 16);
-    stp_step_stride(step, job->y->rows.sites);
+    stp_step_read(step, second.bias);
+    stp_step_read(step, second.identity);
+    stp_step_write(step, second.out);
+    stp_step_uint(step, second.stream);
+    stp_step_int(step, stp_plan_i32(plan, job->node, second.first));
+    const struct stp_worksize items = stp_worksize_stride(limits, job->y->rows.sites);
+    stp_step_size(step, 2, (size_t[]){items.global, other ? 2 : 1}, (size_t[]){items.local, 1});
 }
