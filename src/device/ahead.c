@@ -17,18 +17,21 @@ static bool same_program(const struct stp_ahead_kernel *a, const struct stp_ahea
     return !strcmp(a->program, b->program) && !strcmp(a->options, b->options);
 }
 
+// The last kernel of the same program.
+static size_t last_of_program(const struct stp_ahead_kernel *kernels, size_t count, size_t kernel)
+{
+    size_t i = count - 1;
+    while (!same_program(&kernels[i], &kernels[kernel]))
+        i--;
+    return i;
+}
+
 // The number of the kernel's program, counted from the last one.
 static size_t program_number(const struct stp_ahead_kernel *kernels, size_t count, size_t kernel)
 {
     size_t number = 0;
-    for (size_t i = count; i-- > 0;) {
-        size_t later = count;
-        while (later > i + 1 && !same_program(&kernels[later - 1], &kernels[i]))
-            later--;
-        if (same_program(&kernels[i], &kernels[kernel]))
-            return number;
-        number += later == i + 1;
-    }
+    for (size_t i = last_of_program(kernels, count, kernel) + 1; i < count; i++)
+        number += last_of_program(kernels, count, i) == i;
     return number;
 }
 
