@@ -180,7 +180,7 @@ __kernel STP_VECTORS void conv_rows(__global const float *restrict in, __global 
                         at = out_listed ? out_rows[later] : later;
                         at = in_listed ? max(in_inverse[at], 0) : at;
                     }
-                    next[m] = in + (size_t)at * IC;
+                    next[m] = in + (size_t)at * IC + conv_group * icg;
                 }
             }
             if (FLAGS & HAS_IDENTITY)

@@ -377,7 +377,8 @@ def pairs_of_masks(seed):
         draw(g.conv(u, 16, 1, 3, bias=False)),
         draw(g.conv(u, 16, 1)),
     ]
-    return g.output(*masks, *(g.interpolate(g.conv(g.x, 6, 5), mask) for mask in masks))
+    smaller = [draw(g.conv(y, 16, 1, 3, pads=pads)) for pads in ([1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 2, 2])]
+    return g.output(*masks, *smaller, *(g.interpolate(g.conv(g.x, 6, 5), mask) for mask in masks))
 
 
 def outputs_in_passing(seed, **size):

@@ -257,6 +257,7 @@ static stp_status count_bytes(struct count *c, int position)
     const struct stp_node *node = c->graph->nodes[position];
     const struct stp_tail *tail = &c->plan->tails[position];
     struct stp_session_node *out = counted_with(c, position);
+    const double y_rows = c->session->nodes[position].rows;
     int maker = find_maker(c, position);
     double rows, bytes, written = 0;
     for (int o = 0; o < node->n_outputs; o++) {
@@ -275,7 +276,7 @@ static stp_status count_bytes(struct count *c, int position)
         bool is_shape = i < 32 && node->op->host_inputs >> i & 1, is_passed = i == 0 && maker >= 0 && maker != position;
         if (!node->inputs[i] || is_shape || is_passed)
             continue;
-        STP_TRY(count_read(c, position, i, out->rows, &bytes));
+        STP_TRY(count_read(c, position, i, y_rows, &bytes));
         out->bytes += bytes;
     }
     if (tail->bias)
@@ -284,7 +285,7 @@ static stp_status count_bytes(struct count *c, int position)
         out->bytes += size_of(stp_plan_tensor(c->plan, tail->sample->inputs[1]));
     if (tail->identity) {
         STP_TRY(computed_rows(c, tail->identity, &rows));
-        out->bytes += bytes_of(c, tail->identity, least(rows, out->rows));
+        out->bytes += bytes_of(c, tail->identity, least(rows, y_rows));
     }
     return maker >= 0 ? count_products(c, position, maker) : STP_OK;
 }
@@ -318,15 +319,17 @@ static stp_status count_node(struct count *c, int position)
         return STP_OK;
     STP_TRY(computed_rows(c, node->outputs[0], &out->rows));
     STP_TRY(count_macs(c, position, out));
-    const struct stp_node *with = c->plan->projections[position].with;
+    const struct stp_tail *tail = &c->plan->tails[position];
+    const int anchor = tail->swallowed ? tail->anchor : position;
+    const struct stp_node *with = c->plan->projections[anchor].with;
     int maker = find_maker(c, position);
-    if (c->plan->tails[position].swallowed)
-        out->part_of = c->graph->nodes[c->plan->tails[position].anchor]->name;
-    else if (with && with != node)
+    if (with && with != node)
         out->part_of = with->name;
+    else if (tail->swallowed)
+        out->part_of = c->graph->nodes[anchor]->name;
     else if (maker >= 0 && maker != position)
         out->part_of = c->graph->nodes[maker]->name;
-    return out->kernel || with ? count_bytes(c, position) : STP_OK;
+    return out->kernel || (with && !tail->swallowed) ? count_bytes(c, position) : STP_OK;
 }
 
 static stp_status count_all(struct count *c)

@@ -172,6 +172,11 @@ static bool is_same_window(const struct stp_window *a, const struct stp_window *
     return !memcmp(a, b, sizeof *a); // int64_t alone
 }
 
+static bool is_same_shape(const stp_tensor *t, const struct stp_place *place)
+{
+    return t->rank == place->rank && !memcmp(t->dims, place->dims, (size_t)t->rank * sizeof *t->dims);
+}
+
 // Whether an identity is there, with the rows of y.
 static bool is_ready(struct stp_plan *plan, const struct stp_value *identity, const struct stp_place *y)
 {
@@ -191,8 +196,8 @@ static const struct stp_node *find_second(struct stp_plan *plan, const struct st
         const struct stp_projection *part = stp_plan_projection(plan, other), *own = stp_plan_projection(plan, job->node);
         const stp_tensor *w = stp_plan_tensor(plan, other->inputs[1]);
         const struct stp_window window = stp_conv_window(other, stp_plan_tensor(plan, other->inputs[0]), w);
-        if (!part || !own || part->with || part->slot != own->slot || !tail->sample || tail->relu || w->dims[0] != 1 ||
-            !is_same_window(&window, &job->window) || tail->sample->inputs[1] != sample->inputs[1])
+        if (!part || !own || part->with || part->slot != own->slot || !tail->sample || tail->relu ||
+            !is_same_window(&window, &job->window) || !is_same_shape(stp_plan_tensor(plan, tail->output), job->y) || tail->sample->inputs[1] != sample->inputs[1])
             continue;
         const struct stp_sample_params *a = sample->params, *b = tail->sample->params;
         const struct stp_value *bias = other->n_inputs > 2 ? other->inputs[2] : NULL;
