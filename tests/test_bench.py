@@ -11,9 +11,8 @@ import statistics
 import subprocess
 import unittest
 
-from command import FLOAT, PROGRAM, ROOT, Image, TensorProto, helper, node, numpy
+from command import FLOAT, PROGRAM, ROOT, Image, node, numpy
 from test_command import KEYS, Sampling
-
 
 PRETEND = os.environ.get('PRETEND_LIBRARY')
 FACTORS = ['theoretical_factor', 'factor', 'factor_median', 'realised', 'sparse', 'dense']

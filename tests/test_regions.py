@@ -58,8 +58,11 @@ class Graph:
         w = self.random.normal(size=(1, ci, 3, 3)).astype(np.float32) / np.float32(np.sqrt(ci * 9) / 2)
         attributes.setdefault("pads", [1] * 4)
         logits = self.op("Conv", x, self.constant(w), self.constant(np.array([bias], np.float32)), **attributes)
+        return self.draw(logits, grid=grid)
+
+    def draw(self, logits, stochastic=1, grid=0):
         self.streams += 1
-        return self.op("Sample", logits, self.seed, domain="stipple", stochastic=1, stream=self.streams, grid=grid)
+        return self.op("Sample", logits, self.seed, domain="stipple", stochastic=stochastic, stream=self.streams, grid=grid)
 
     def interpolate(self, x, mask, size=7, scale=3.0, negative=False):
         at = np.arange(size) - size // 2
@@ -330,20 +333,16 @@ def drawn_masks(seed):
     """A mask convolution's sum goes on to a draw, to another tensor, to Relu; its logits are read twice; another operator makes them."""
     g = Graph(seed, n=2, h=9, w=37)
 
-    def draw(logits, stochastic=1, grid=0):
-        g.streams += 1
-        return g.op("Sample", logits, g.seed, domain="stipple", stochastic=stochastic, stream=g.streams, grid=grid)
-
     y = g.op("Relu", g.interpolate(g.conv(g.x, 6, 32), g.sample(g.x, 6)))
     other, twice = g.conv(g.x, 6, 1), g.conv(y, 32, 1, 3)
     masks = [
-        draw(g.conv(y, 32, 1, 3)),
-        draw(g.op("Add", other, g.conv(y, 32, 1, 3, bias=False)), grid=2),
-        draw(g.op("Add", g.conv(y, 32, 1, 3), other), stochastic=0, grid=5),
-        draw(g.op("Relu", g.op("Add", g.conv(y, 32, 1, 3), other)), grid=11),
-        draw(g.op("Relu", g.conv(y, 32, 1, 3)), stochastic=0),
-        draw(twice, grid=3),
-        draw(g.op("Mul", twice, other)),
+        g.draw(g.conv(y, 32, 1, 3)),
+        g.draw(g.op("Add", other, g.conv(y, 32, 1, 3, bias=False)), grid=2),
+        g.draw(g.op("Add", g.conv(y, 32, 1, 3), other), stochastic=0, grid=5),
+        g.draw(g.op("Relu", g.op("Add", g.conv(y, 32, 1, 3), other)), grid=11),
+        g.draw(g.op("Relu", g.conv(y, 32, 1, 3)), stochastic=0),
+        g.draw(twice, grid=3),
+        g.draw(g.op("Mul", twice, other)),
     ]
     return g.output(*masks, *(g.interpolate(g.conv(g.x, 6, 5), mask) for mask in masks))
 
@@ -353,31 +352,27 @@ def pairs_of_masks(seed):
     """Masks from one tensor that one launch may draw: three alike, with identities, of which one waits for the first mask; and others."""
     g = Graph(seed, n=2, h=5, w=19)
 
-    def draw(logits, stochastic=1, grid=3):
-        g.streams += 1
-        return g.op("Sample", logits, g.seed, domain="stipple", stochastic=stochastic, stream=g.streams, grid=grid)
-
     def tensor():
         return g.op("Relu", g.interpolate(g.conv(g.x, 6, 16), first))
 
     first = g.sample(g.x, 6)
     y, z, u = tensor(), tensor(), tensor()
     a, b = g.conv(g.x, 6, 1), g.conv(g.x, 6, 1)
-    masks = [draw(g.conv(y, 16, 1, 3)) for _ in range(3)]
-    masks += [draw(g.op("Add", g.conv(z, 16, 1, 3), other)) for other in (a, b)]
+    masks = [g.draw(g.conv(y, 16, 1, 3), grid=3) for _ in range(3)]
+    masks += [g.draw(g.op("Add", g.conv(z, 16, 1, 3), other)) for other in (a, b)]
     late = g.interpolate(g.conv(g.x, 6, 1), masks[-1])
-    masks += [draw(g.op("Add", g.conv(z, 16, 1, 3), other)) for other in (a, late)]
+    masks += [g.draw(g.op("Add", g.conv(z, 16, 1, 3), other)) for other in (a, late)]
     masks += [
-        draw(g.conv(u, 16, 1, 3)),
-        draw(g.conv(u, 16, 1, 3), grid=4),
-        draw(g.conv(u, 16, 1, 3), stochastic=0),
-        draw(g.conv(u, 16, 1, 3, bias=False)),
-        draw(g.conv(u, 16, 1, 3, dilations=[2, 2], pads=[2] * 4)),
-        draw(g.op("Relu", g.conv(u, 16, 1, 3))),
-        draw(g.conv(u, 16, 1, 3, bias=False)),
-        draw(g.conv(u, 16, 1)),
+        g.draw(g.conv(u, 16, 1, 3)),
+        g.draw(g.conv(u, 16, 1, 3), grid=4),
+        g.draw(g.conv(u, 16, 1, 3), stochastic=0),
+        g.draw(g.conv(u, 16, 1, 3, bias=False)),
+        g.draw(g.conv(u, 16, 1, 3, dilations=[2, 2], pads=[2] * 4)),
+        g.draw(g.op("Relu", g.conv(u, 16, 1, 3))),
+        g.draw(g.conv(u, 16, 1, 3, bias=False)),
+        g.draw(g.conv(u, 16, 1)),
     ]
-    smaller = [draw(g.conv(y, 16, 1, 3, pads=pads)) for pads in ([1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 2, 2])]
+    smaller = [g.draw(g.conv(y, 16, 1, 3, pads=pads)) for pads in ([1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 2, 2])]
     return g.output(*masks, *smaller, *(g.interpolate(g.conv(g.x, 6, 5), mask) for mask in masks))
 
 

@@ -202,12 +202,12 @@ static stp_status build_and_store(struct stp_device *device, struct stp_program 
 {
     cl_int code;
     program->cached = false;
-    STP_TRY(create_program(device, program->name, &program->program));
-    program->status = build(device, program, &code);
-    if (program->status != STP_OK && stp_ahead_stop(device)) {
-        clReleaseProgram(program->program);
+    for (;;) {
         STP_TRY(create_program(device, program->name, &program->program));
         program->status = build(device, program, &code);
+        if (program->status == STP_OK || !stp_ahead_stop(device))
+            break;
+        clReleaseProgram(program->program);
     }
     if (program->status == STP_OK) {
         program->to_store = hands_out_slowly(device);

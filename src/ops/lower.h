@@ -53,7 +53,7 @@ bool stp_plan_may_reorder(const struct stp_plan *plan, const struct stp_node *no
 const stp_tensor *stp_plan_tensor(struct stp_plan *plan, const struct stp_value *value);
 // Where a value lies. A constant is uploaded (in storage order) on its first use; a value without a slot yet gets one.
 const struct stp_place *stp_plan_place(struct stp_plan *plan, const struct stp_value *value);
-// Whether the value is there before the next step: an input, a constant, or what a step so far writes.
+// Whether the value is there before the next step: an input, a constant, known on the host, or what a step so far writes.
 bool stp_plan_has(const struct stp_plan *plan, const struct stp_value *value);
 // `value` is another name for the bytes of `of` (Identity, a Reshape that moves nothing).
 void stp_plan_alias(struct stp_plan *plan, const struct stp_value *value, const struct stp_value *of);

@@ -233,10 +233,7 @@ static int find_maker(const struct count *c, int position)
 static struct stp_session_node *counted_with(struct count *c, int position)
 {
     const struct stp_node *with = c->plan->projections[position].with;
-    for (int n = 0; with && n < c->graph->n_nodes; n++)
-        if (c->graph->nodes[n] == with)
-            return &c->session->nodes[n];
-    return &c->session->nodes[position];
+    return &c->session->nodes[with ? stp_plan_position(c->plan, with) : position];
 }
 
 // A mask convolution's products: written by their maker, read here. x is read by the maker alone, which counts it.

@@ -30,8 +30,7 @@ const struct stp_graph *stp_plan_graph(struct stp_plan *plan)
     return plan->instance->graph;
 }
 
-// Position of a node of the graph.
-static int position_of(const struct stp_plan *plan, const struct stp_node *node)
+int stp_plan_position(const struct stp_plan *plan, const struct stp_node *node)
 {
     const struct stp_graph *graph = plan->instance->graph;
     int n = 0;
@@ -43,17 +42,17 @@ static int position_of(const struct stp_plan *plan, const struct stp_node *node)
 
 const struct stp_tail *stp_plan_tail(struct stp_plan *plan, const struct stp_node *node)
 {
-    return &plan->tails[position_of(plan, node)];
+    return &plan->tails[stp_plan_position(plan, node)];
 }
 
 struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct stp_node *node)
 {
-    return plan->status == STP_OK ? &plan->projections[position_of(plan, node)] : NULL;
+    return plan->status == STP_OK ? &plan->projections[stp_plan_position(plan, node)] : NULL;
 }
 
 bool stp_plan_may_reorder(const struct stp_plan *plan, const struct stp_node *node)
 {
-    return !plan->exact && plan->instance->may_reorder[position_of(plan, node)];
+    return !plan->exact && plan->instance->may_reorder[stp_plan_position(plan, node)];
 }
 
 // Lowering -----------------------------------------------------------------------------------------------------------

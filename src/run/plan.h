@@ -113,6 +113,9 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
                            struct stp_instance *instance, const stp_session_params *params);
 void stp_plan_destroy(struct stp_plan **plan);
 
+// Of a node of the graph, among its nodes.
+int stp_plan_position(const struct stp_plan *plan, const struct stp_node *node);
+
 // Records a failure of the plan's own bookkeeping, unless it failed before.
 void stp_plan_out_of_memory(struct stp_plan *plan);
 

@@ -257,7 +257,7 @@ const struct stp_place *stp_plan_place(struct stp_plan *plan, const struct stp_v
 bool stp_plan_has(const struct stp_plan *plan, const struct stp_value *value)
 {
     const struct stp_place *place = plan->places[value->id];
-    return value->is_input || stp_value_is_constant(value) ||
+    return value->is_input || stp_value_is_constant(value) || plan->instance->tensors[value->id].data ||
            (place && plan->slots[place->slot].first <= plan->slots[place->slot].last);
 }
 

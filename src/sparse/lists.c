@@ -109,14 +109,6 @@ static const struct stp_value *mask_of(const struct stp_plan *plan, int region)
     return r->kind == STP_SITES_LIST ? plan->instance->graph->values[r->mask] : NULL;
 }
 
-// Whether the mask has been computed when the next step runs.
-static bool is_there(const struct stp_plan *plan, const struct stp_value *mask)
-{
-    const struct stp_place *place = plan->places[mask->id];
-    return mask->is_input || stp_value_is_constant(mask) || plan->instance->tensors[mask->id].data ||
-           (place && plan->slots[place->slot].last >= 0);
-}
-
 // Regions of values that turned out to be read elsewhere too have no tensor in them.
 static bool is_used(const struct stp_plan *plan, int region)
 {
@@ -135,7 +127,7 @@ static int find_together(const struct stp_plan *plan, int first, int *regions)
     regions[count++] = first;
     for (int r = plan->n_lists - 1; r > 0 && count < TOGETHER; r--) {
         const struct stp_value *mask = mask_of(plan, r);
-        if (r != first && !plan->lists[r].region && mask && tensors[mask->id].dtype == dtype && is_there(plan, mask) && is_used(plan, r))
+        if (r != first && !plan->lists[r].region && mask && tensors[mask->id].dtype == dtype && stp_plan_has(plan, mask) && is_used(plan, r))
             regions[count++] = r;
     }
     return count;

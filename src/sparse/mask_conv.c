@@ -82,8 +82,10 @@ static struct projected find_projected(struct stp_plan *plan, const struct stp_v
     const struct stp_graph *graph = stp_plan_graph(plan);
     for (int n = 0; n < graph->n_nodes && all.count < MOST_PROJECTED; n++) {
         const struct stp_node *other = graph->nodes[n];
+        if (!other->is_mask_conv || other->inputs[0] != x)
+            continue;
         const struct stp_projection *part = stp_plan_projection(plan, other);
-        if (!other->is_mask_conv || other->inputs[0] != x || !part || part->columns)
+        if (!part || part->columns)
             continue;
         const int64_t *w = other->inputs[1]->dims;
         all.nodes[all.count++] = other;
@@ -183,21 +185,24 @@ static bool is_ready(struct stp_plan *plan, const struct stp_value *identity, co
     return stp_plan_has(plan, identity) && stp_plan_place(plan, identity)->rows.list == y->rows.list;
 }
 
-// Another mask that is drawn from the same products, in the same way but for bias, identity, stream and columns: one launch does for both.
-static const struct stp_node *find_second(struct stp_plan *plan, const struct stp_conv_job *job)
+// Another mask that is drawn from the same products, those in `slot`, in the same way but for bias, identity, stream and columns, and that has
+// not been drawn: one launch does for both.
+static const struct stp_node *find_second(struct stp_plan *plan, const struct stp_conv_job *job, int slot)
 {
     const struct stp_graph *graph = stp_plan_graph(plan);
     const struct stp_node *sample = stp_plan_tail(plan, job->node)->sample;
     for (int n = 0; n < graph->n_nodes && sample; n++) {
         const struct stp_node *other = graph->nodes[n];
-        if (other == job->node || !other->is_mask_conv || other->inputs[0] != job->node->inputs[0])
+        if (!other->is_mask_conv || other->inputs[0] != job->node->inputs[0])
+            continue;
+        const struct stp_projection *part = stp_plan_projection(plan, other);
+        if (!part || part->slot != slot || part->with)
             continue;
         const struct stp_tail *tail = stp_plan_tail(plan, other);
-        const struct stp_projection *part = stp_plan_projection(plan, other), *own = stp_plan_projection(plan, job->node);
-        const stp_tensor *w = stp_plan_tensor(plan, other->inputs[1]);
-        const struct stp_window window = stp_conv_window(other, stp_plan_tensor(plan, other->inputs[0]), w);
-        if (!part || !own || part->with || part->slot != own->slot || !tail->sample || tail->relu ||
-            !is_same_window(&window, &job->window) || !is_same_shape(stp_plan_tensor(plan, tail->output), job->y) || tail->sample->inputs[1] != sample->inputs[1])
+        const struct stp_window window =
+            stp_conv_window(other, stp_plan_tensor(plan, other->inputs[0]), stp_plan_tensor(plan, other->inputs[1]));
+        if (!tail->sample || tail->sample->inputs[1] != sample->inputs[1] || !is_same_window(&window, &job->window) ||
+            !is_same_shape(stp_plan_tensor(plan, tail->output), job->y))
             continue;
         const struct stp_sample_params *a = sample->params, *b = tail->sample->params;
         const struct stp_value *bias = other->n_inputs > 2 ? other->inputs[2] : NULL;
@@ -253,7 +258,7 @@ void stp_lower_mask_conv(struct stp_plan *plan, const struct stp_conv_job *job)
     char options[64];
     snprintf(options, sizeof options, "-DVEC=%d -DSTRIDE=%d -DKH=%d -DKW=%d", stp_worksize_vector(limits), !limits->is_cpu,
              is_known ? (int)w->kernel[0] : 0, is_known ? (int)w->kernel[1] : 0);
-    const struct stp_node *other = find_second(plan, job);
+    const struct stp_node *other = find_second(plan, job, part.slot);
     const struct second second = take_second(plan, job, other);
     struct stp_step *step = stp_plan_step(plan, job->node, "masks", options, "mask_conv");
     stp_step_read(step, part.slot);
