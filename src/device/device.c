@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "device/cache.h"
+#include "device/quirks.h"
 
 #define INSTALL_HINT                                                                                                   \
     "install a driver: pocl-opencl-icd (any CPU), intel-opencl-icd (Intel GPUs), mesa-opencl-icd or ROCm's OpenCL "    \
@@ -107,12 +108,12 @@ stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_fla
 
 // Opening ------------------------------------------------------------------------------------------------------------
 
-static struct stp_limits limits_of(const stp_device_info *info)
+static struct stp_limits limits_of(const stp_device_info *info, unsigned quirks)
 {
+    enum { USUAL_UNITS = 8 }; // of GPUs in small machines
     struct stp_limits limits = {
-        // rusticl's llvmpipe is a CPU, but makes vector lanes of work-items, as GPUs do, and takes minutes to compile a register tile.
-        .is_cpu = !strcmp(info->type, "cpu") && strcmp(info->platform, "rusticl"),
-        .compute_units = info->compute_units,
+        .is_cpu = !strcmp(info->type, "cpu") && !(quirks & STP_QUIRK_LANES),
+        .compute_units = quirks & STP_QUIRK_UNITS ? USUAL_UNITS : info->compute_units,
         .max_work_group = info->max_work_group_size,
         .local_memory = info->local_memory,
         .local_is_global = info->local_memory_is_global,
@@ -120,9 +121,7 @@ static struct stp_limits limits_of(const stp_device_info *info)
         .max_allocation = info->max_allocation,
         .vector_width = info->native_vector_width_float,
         .base_align = info->base_address_align,
-        // Found with driver 580.159: of a few hundred overlapping sub-buffers a launch takes 0.1 ms, and releasing them in the order they
-        // were made crashes.
-        .apart = !strcmp(info->vendor, "NVIDIA Corporation"),
+        .apart = quirks & STP_QUIRK_APART,
     };
     memcpy(limits.max_work_item, info->max_work_item_sizes, sizeof limits.max_work_item);
     return limits;
@@ -145,7 +144,8 @@ static stp_status create(stp_device **out, stp_context *context, cl_device_id id
     if (device->info.unusable)
         return stp_fail(context, STP_ERROR_UNSUPPORTED, "%s cannot be used: %s", device->info.name,
                         device->info.unusable);
-    device->limits = limits_of(&device->info);
+    device->quirks = stp_device_quirks(context, &device->info);
+    device->limits = limits_of(&device->info, device->quirks);
     return STP_OK;
 }
 

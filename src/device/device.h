@@ -44,6 +44,7 @@ struct stp_device {
     cl_context cl;
     cl_command_queue queue; // in-order
     bool profiling;         // of the queue: only an application's own may lack it, since it costs nothing measurable
+    unsigned quirks; // enum stp_quirk
     struct stp_limits limits;
     stp_device_info info;
     struct stp_arena arena;       // strings of `info`

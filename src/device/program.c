@@ -9,6 +9,7 @@
 #include "device/ahead.h"
 #include "device/cache.h"
 #include "device/kernels.h"
+#include "device/quirks.h"
 
 // Every kernel file stands behind this one.
 #define PRELUDE "numerics"
@@ -188,14 +189,6 @@ static void store_binary(struct stp_device *device, const struct stp_program *pr
     free(binary);
 }
 
-// PoCL compiles every kernel of a program once more, for work-groups of any size, before it hands a binary out: twice
-// the time of the build itself (lib/CL/clGetProgramInfo.c of https://github.com/pocl/pocl). So it is asked when nobody
-// waits for the first result any longer; then the binary holds the kernels as they were run, too.
-static bool hands_out_slowly(const struct stp_device *device)
-{
-    return !strcmp(device->info.platform, "Portable Computing Language");
-}
-
 // From source; what comes of it, program->status, goes into the cache. Helpers may be building the same, in the driver's cache: a failure
 // counts if it is one without them.
 static stp_status build_and_store(struct stp_device *device, struct stp_program *program)
@@ -210,7 +203,9 @@ static stp_status build_and_store(struct stp_device *device, struct stp_program 
         clReleaseProgram(program->program);
     }
     if (program->status == STP_OK) {
-        program->to_store = hands_out_slowly(device);
+        // Where that is slow, the binary is asked for when nobody waits for the first result any longer; then it holds the kernels as they
+        // were run, too.
+        program->to_store = device->quirks & STP_QUIRK_SLOW_BINARIES;
         if (!program->to_store)
             store_binary(device, program);
         return STP_OK;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/quirks.h"
+
+#include "base/base.h"
+
+// What a device says of itself, NULL and 0: anything; what follows, why, and where it can be read.
+static const struct row {
+    const char *platform, *vendor, *type;
+    uint32_t compute_units;
+    unsigned quirks;
+    const char *reason, *link;
+} table[] = {
+    {.platform = "rusticl",
+     .type = "cpu",
+     .quirks = STP_QUIRK_LANES,
+     .reason = "llvmpipe is a CPU that takes minutes to compile a register tile",
+     .link = "https://docs.mesa3d.org/rusticl.html"},
+    {.platform = "rusticl",
+     .compute_units = 9999,
+     .quirks = STP_QUIRK_UNITS,
+     .reason = "Mesa's drivers for Adreno and Mali tell 9999 compute units",
+     .link = "https://gitlab.freedesktop.org/mesa/mesa/-/blob/main/src/gallium/drivers/freedreno/freedreno_screen.c"},
+    {.vendor = "NVIDIA Corporation",
+     .quirks = STP_QUIRK_APART,
+     .reason = "of some hundred overlapping sub-buffers a launch takes 0.1 ms, and releasing them in the order they were made crashes (driver "
+               "580.159)",
+     .link = "https://registry.khronos.org/OpenCL/sdk/1.2/docs/man/xhtml/clCreateSubBuffer.html"},
+    {.platform = "Portable Computing Language",
+     .quirks = STP_QUIRK_SLOW_BINARIES,
+     .reason = "before it hands a binary out, every kernel is compiled once more, which takes twice the time of the build itself",
+     .link = "https://github.com/pocl/pocl/blob/main/lib/CL/clGetProgramInfo.c"},
+};
+
+static bool holds_for(const struct row *row, const stp_device_info *info)
+{
+    return (!row->platform || !strcmp(row->platform, info->platform)) && (!row->vendor || !strcmp(row->vendor, info->vendor)) &&
+           (!row->type || !strcmp(row->type, info->type)) && (!row->compute_units || row->compute_units == info->compute_units);
+}
+
+unsigned stp_device_quirks(stp_context *context, const stp_device_info *info)
+{
+    unsigned quirks = 0;
+    for (size_t i = 0; i < STP_LENGTH(table); i++) {
+        if (!holds_for(&table[i], info))
+            continue;
+        quirks |= table[i].quirks;
+        stp_log(context, STP_LOG_DEBUG, "quirk of %s: %s (%s)", info->platform, table[i].reason, table[i].link);
+    }
+    return quirks;
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of drivers and cannot be asked or probed.
+#ifndef STP_DEVICE_QUIRKS_H
+#define STP_DEVICE_QUIRKS_H
+
+#include <stipple/device.h>
+
+enum stp_quirk {
+    STP_QUIRK_LANES = 1,         // called a CPU, but makes vector lanes of work-items, as GPUs do
+    STP_QUIRK_APART = 2,         // sub-buffers must not overlap
+    STP_QUIRK_SLOW_BINARIES = 4, // handing out a program's binary takes longer than building it
+    STP_QUIRK_UNITS = 8,         // the number of compute units is made up
+};
+
+// Those of the device, or-ed.
+unsigned stp_device_quirks(stp_context *context, const stp_device_info *info);
+
+#endif
