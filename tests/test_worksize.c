@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work sizes and tiles keep within a device's limits, over made-up devices from one item per group to large GPUs.
+// Work sizes and tiles keep within a device's limits, over known devices and made-up ones.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,21 +9,12 @@
 #include <cmocka.h>
 
 #include "device/worksize.h"
+#include "known_devices.h"
 
-static const struct device {
-    const char *name;
-    struct stp_limits limits;
-} devices[] = {
-    {"CPU, 4 floats", {.is_cpu = true, .compute_units = 2, .max_work_group = 4096, .max_work_item = {4096, 4096, 4096},
-                       .local_memory = 512 << 10, .vector_width = 4}},
-    {"CPU, 8 floats", {.is_cpu = true, .compute_units = 2, .max_work_group = 4096, .max_work_item = {4096, 4096, 4096},
-                       .local_memory = 512 << 10, .vector_width = 8}},
-    {"CPU, 16 floats", {.is_cpu = true, .compute_units = 64, .max_work_group = 8192, .max_work_item = {8192, 8192, 8192},
-                        .local_memory = 32 << 10, .vector_width = 16}},
+// Smaller or odder than any that is known.
+static const struct known_device made_up[] = {
     {"CPU, groups of 1", {.is_cpu = true, .compute_units = 1, .max_work_group = 1, .max_work_item = {1, 1, 1},
                           .local_memory = 32 << 10, .vector_width = 1}},
-    {"integrated GPU", {.compute_units = 24, .max_work_group = 256, .max_work_item = {256, 256, 256},
-                        .local_memory = 64 << 10, .vector_width = 1}},
     {"GPU, groups of 64", {.compute_units = 8, .max_work_group = 64, .max_work_item = {64, 64, 64},
                            .local_memory = 32 << 10, .vector_width = 4}},
     {"GPU, 16 KiB local", {.compute_units = 4, .max_work_group = 1024, .max_work_item = {1024, 1024, 64},
@@ -34,16 +25,23 @@ static const struct device {
                    .local_memory = 48 << 10, .vector_width = 1}},
 };
 
+enum { KNOWN = STP_LENGTH(known_devices), DEVICES = KNOWN + STP_LENGTH(made_up) };
+
+static const struct known_device *device_at(size_t index)
+{
+    return index < KNOWN ? &known_devices[index] : &made_up[index - KNOWN];
+}
+
 static const int64_t sizes[] = {1, 2, 3, 4, 8, 9, 16, 17, 18, 24, 25, 32, 64, 65, 1000, 1 << 20};
 
 static void test_stride(void **state)
 {
     (void)state;
-    for (size_t d = 0; d < STP_LENGTH(devices); d++)
+    for (size_t d = 0; d < DEVICES; d++)
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            const struct stp_limits *limits = &devices[d].limits;
+            const struct stp_limits *limits = &device_at(d)->limits;
             struct stp_worksize size = stp_worksize_stride(limits, sizes[i]);
-            print_message("%s, %lld items\n", devices[d].name, (long long)sizes[i]);
+            print_message("%s, %lld items\n", device_at(d)->name, (long long)sizes[i]);
             assert_true(size.local >= 1 && size.local <= limits->max_work_group && size.local <= limits->max_work_item[0]);
             assert_true(size.global >= size.local && size.global % size.local == 0);
             assert_true(size.global <= (size_t)sizes[i] + size.local); // no group without work
@@ -67,10 +65,10 @@ static void test_stride(void **state)
 static void test_register_tile(void **state)
 {
     (void)state;
-    for (size_t d = 0; d < STP_LENGTH(devices); d++)
+    for (size_t d = 0; d < DEVICES; d++)
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
             const struct stp_conv_shape shape = {1, 64, 1, sizes[i], sizes[(i + 5) % STP_LENGTH(sizes)]};
-            struct stp_tile tile = stp_worksize_conv_rows(&devices[d].limits, &shape);
+            struct stp_tile tile = stp_worksize_conv_rows(&device_at(d)->limits, &shape);
             int columns = tile.vec * tile.vecs;
             assert_true(tile.rows >= 1 && tile.vecs >= 1 && tile.block >= 1 && tile.block <= 16);
             assert_true(tile.vec == 4 || tile.vec == 8 || tile.vec == 16);
@@ -88,8 +86,8 @@ static bool winograd_wins(const struct stp_limits *limits, int64_t in_channels, 
 static void test_winograd(void **state)
 {
     (void)state;
-    for (size_t d = 0; d < STP_LENGTH(devices); d++) {
-        const struct stp_limits *limits = &devices[d].limits;
+    for (size_t d = 0; d < DEVICES; d++) {
+        const struct stp_limits *limits = &device_at(d)->limits;
         const int64_t tiles_of_56 = 14 * 14, tiles_of_7 = 2 * 2;
         assert_int_equal(winograd_wins(limits, 64, 64, 56 * 56, tiles_of_56), limits->is_cpu);
         assert_false(winograd_wins(limits, 512, 512, 7 * 7, tiles_of_7)); // weights are read for one register tile
@@ -108,14 +106,14 @@ static void test_winograd(void **state)
 static void test_local_tile(void **state)
 {
     (void)state;
-    for (size_t d = 0; d < STP_LENGTH(devices); d++)
+    for (size_t d = 0; d < DEVICES; d++)
         for (size_t i = 0; i < STP_LENGTH(sizes); i++)
             for (size_t r = 0; r < STP_LENGTH(sizes); r++) {
-                const struct stp_limits *limits = &devices[d].limits;
+                const struct stp_limits *limits = &device_at(d)->limits;
                 const struct stp_conv_shape shape = {1, sizes[i], 9, sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r]};
                 struct stp_local_tile tile = stp_worksize_conv_tile(limits, &shape);
                 size_t across = (size_t)tile.across, down = (size_t)tile.down, depth = (size_t)tile.depth;
-                print_message("%s, %lld rows\n", devices[d].name, (long long)sizes[r]);
+                print_message("%s, %lld rows\n", device_at(d)->name, (long long)sizes[r]);
                 assert_true(across >= 1 && down >= 1 && tile.rows >= 1 && tile.columns >= 1 && tile.groups >= 1);
                 assert_true(across * down <= limits->max_work_group);
                 assert_true(across <= limits->max_work_item[0] && down <= limits->max_work_item[1]);
