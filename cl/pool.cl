@@ -15,7 +15,8 @@ STP_DEFINE_DIV(VEC)
 #define AVERAGE 1
 #define COUNT_PADDING 2
 
-#define LANES 64
+#define LOG_LANES 6
+#define LANES (1 << LOG_LANES)
 
 // Taps at begin, begin + dilation, … that lie before `limit`.
 static int taps_before(int begin, int limit, int kernel_size, int dilation)
@@ -131,14 +132,26 @@ __kernel void global_average(__global const float *restrict in, __global float *
 {
     for (int i = get_global_id(0); i < images * channels; i += get_global_size(0)) {
         __global const float *x = in + (size_t)(i / channels) * sites * channels + i % channels;
-        float lanes[LANES];
-        for (int l = 0; l < LANES; l++)
-            lanes[l] = 0.0f;
-        for (int s = 0; s < sites; s++)
-            lanes[s % LANES] += x[(size_t)s * channels];
-        for (int step = LANES / 2; step; step /= 2)
-            for (int l = 0; l < step; l++)
-                lanes[l] += lanes[l + step];
-        out[i] = stp_div(lanes[0], (float)sites);
+        // Lane l is the sum of every LANES-th site from l on; lanes are added in pairs, l and l + LANES / 2 first. In the order in which that
+        // comes about, with the sums of the halves that are whole, and no array that would not fit into registers.
+        float halves[LOG_LANES], sum = 0.0f;
+        for (int lane = 0; lane < LANES; lane++) {
+            int from = 0, pending = 1;
+#pragma unroll
+            for (int bit = 0; bit < LOG_LANES; bit++)
+                from |= (lane >> bit & 1) << (LOG_LANES - 1 - bit);
+            sum = 0.0f;
+            for (int s = from; s < sites; s += LANES)
+                sum += x[(size_t)s * channels];
+#pragma unroll
+            for (int bit = 0; bit < LOG_LANES; bit++)
+                if (pending && (lane >> bit & 1)) {
+                    sum = halves[bit] + sum;
+                } else if (pending) {
+                    halves[bit] = sum;
+                    pending = 0;
+                }
+        }
+        out[i] = stp_div(sum, (float)sites);
     }
 }
