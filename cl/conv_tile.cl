@@ -6,6 +6,7 @@
 // in, w, bias, identity, out, size: as in conv_rows.cl; w is packed for TILE_N columns; `zeros` is not used
 // Tunables: LX, LY {1 … 32}  RM, RN {1, 2, 4, 8}  KC {1 … 32}: products of one step; all powers of two
 //           AHEAD {1, 2}: steps that are read before they are multiplied
+//           UNROLL {1 … KC}: products written out one after another
 //           PIECE 4 where IC/G % 4 == 0, else 1: input channels read at once; KC / PIECE ≤ LX · LY
 //           ALIGNED 1 where OC/G % 4 == 0
 // Needs   : OpenCL C 1.2; local memory 2 · KC · (TILE_M + PAD + TILE_N) · 4 bytes
@@ -223,7 +224,7 @@ static void multiply(float acc[RM][RN], __local const float *a, __local const fl
                      (products - (k) - AHEAD * KC) * TILE_N, item);                                                    \
     }                                                                                                                  \
     if (products - (k) >= KC) {                                                                                        \
-        _Pragma("unroll") for (int i = 0; i < KC; i++)                                                                 \
+        STP_PRAGMA(unroll UNROLL) for (int i = 0; i < KC; i++)                                                         \
             multiply(acc, a[NOW] + i * (TILE_M + PAD), b[NOW] + i * TILE_N, lx, ly);                                   \
     } else {                                                                                                           \
         for (int i = 0; i < products - (k); i++)                                                                       \

@@ -8,6 +8,8 @@
 
 #define STP_CAT_(a, b) a##b
 #define STP_CAT(a, b) STP_CAT_(a, b)
+#define STP_PRAGMA_(text) _Pragma(#text)
+#define STP_PRAGMA(text) STP_PRAGMA_(text)
 
 // Division -----------------------------------------------------------------------------------------------------------
 // Rounded to nearest even for all operands, as IEEE's. Fast path: the reciprocal rounded to nearest, a quotient off

@@ -2,7 +2,7 @@
 // Loaded before OpenCL's loader (LD_PRELOAD), it makes every device smaller than it is, and holds the program to that: what a device of these
 // limits would refuse is refused. SMALL_DEVICE: words with a comma between them, each of
 //   gpu                a GPU, though it may compute on a CPU; and no answer to what is optional: fp64, images, extensions
-//   units=N, width=N   compute units, and floats of the native vector: what it says only
+//   vendor=NAME, units=N, width=N   its maker, compute units, floats of the native vector: what it says only
 //   group=N            work-items of a work-group;  items=X/Y/Z: in each dimension
 //   local=BYTES        local memory of a work-group
 //   buffer=BYTES       the largest buffer
@@ -19,6 +19,7 @@
 
 static struct {
     bool gpu, silent;
+    char vendor[32];
     size_t units, width, group, items[3], local, buffer; // 0: as it is
 } small;
 
@@ -32,8 +33,8 @@ __attribute__((constructor)) static void read_words(void)
             small.gpu = true;
         else if (!strcmp(word, "silent"))
             small.silent = true;
-        else if (sscanf(word, "units=%zu", &small.units) != 1 && sscanf(word, "width=%zu", &small.width) != 1 &&
-                 sscanf(word, "group=%zu", &small.group) != 1 && sscanf(word, "local=%zu", &small.local) != 1 &&
+        else if (sscanf(word, "vendor=%31[^,]", small.vendor) != 1 && sscanf(word, "units=%zu", &small.units) != 1 &&
+                 sscanf(word, "width=%zu", &small.width) != 1 && sscanf(word, "group=%zu", &small.group) != 1 && sscanf(word, "local=%zu", &small.local) != 1 &&
                  sscanf(word, "buffer=%zu", &small.buffer) != 1 &&
                  sscanf(word, "items=%zu/%zu/%zu", &small.items[0], &small.items[1], &small.items[2]) != 3) {
             fprintf(stderr, "SMALL_DEVICE: %s\n", word);
@@ -89,6 +90,10 @@ CL_API_ENTRY cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_i
     if (code != CL_SUCCESS)
         return code;
     switch (what) {
+    case CL_DEVICE_VENDOR:
+        if (*small.vendor && value)
+            snprintf(value, size, "%s", small.vendor);
+        break;
     case CL_DEVICE_MAX_COMPUTE_UNITS: ANSWER(cl_uint, small.units ? small.units : *answer); break;
     case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT:
     case CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT: ANSWER(cl_uint, small.width ? small.width : *answer); break;
@@ -151,6 +156,7 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueNDRangeKernel(cl_command_queue queue, c
         code = CL_OUT_OF_RESOURCES;
     if (code == CL_SUCCESS)
         return real(queue, kernel, dimensions, offset, global, local, n_events, events, event);
-    fprintf(stderr, "small_device: refused a work-group of %zu items with %llu bytes of local memory: %d\n", group, (unsigned long long)bytes, code);
+    fprintf(stderr, "small_device: refused a work-group of %zu items with %llu bytes of local memory: %d\n", group,
+            (unsigned long long)bytes, code);
     return code;
 }

@@ -16,8 +16,8 @@ from test_regions import make_models
 
 LIBRARY, COMPARE_MODEL = os.environ['SMALL_DEVICE_LIBRARY'], os.environ['COMPARE_MODEL']
 DEVICES = {
-    'gpu': 'gpu,units=24,group=256,local=65536,width=1',
-    'gpu-large': 'gpu,units=132,group=1024,items=1024/1024/64,local=49152,width=1',
+    'gpu': 'gpu,vendor=AMD,units=24,group=256,local=65536,width=1',
+    'gpu-large': 'gpu,vendor=NVIDIA Corporation,units=132,group=1024,items=1024/1024/64,local=49152,width=1',
     'gpu-64': 'gpu,units=8,group=64,local=16384,buffer=134217728,width=4',
     'gpu-384': 'gpu,units=2,group=384,items=384/384/384,local=32768,width=4',
     'gpu-flat': 'gpu,group=128,items=128/2/1,local=1024',
@@ -39,13 +39,14 @@ class SmallDevice(CommandTest):
 
     def check_limits(self, words):
         device = self.json('devices', **self.small(words))['devices'][0]
-        told = dict(re.findall(r'(\w+)=([\d/]+)', words))
+        told = dict(re.findall(r'(\w+)=([^,]+)', words))
         if 'gpu' in words.split(','):
             self.assertEqual((device['type'], device['fp64'], device['fp16']), ('gpu', False, False))
         for word, key in [('units', 'compute_units'), ('width', 'native_vector_width_float'), ('group', 'max_work_group_size'),
                           ('local', 'local_memory'), ('buffer', 'max_allocation')]:
             if word in told:
                 self.assertEqual(device[key], int(told[word]))
+        self.assertEqual(device['vendor'], told.get('vendor', device['vendor']))
         if 'items' in told:
             self.assertEqual(device['max_work_item_sizes'], [int(size) for size in told['items'].split('/')])
 

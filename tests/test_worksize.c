@@ -118,6 +118,8 @@ static void test_local_tile(void **state)
                 assert_true(across * down <= limits->max_work_group);
                 assert_true(across <= limits->max_work_item[0] && down <= limits->max_work_item[1]);
                 assert_true(tile.piece == 1 || (tile.piece == 4 && sizes[i] % 4 == 0));
+                assert_true(tile.unroll >= 1 && tile.unroll <= tile.depth);
+                assert_true(tile.piece == 4 || tile.depth == 1 || tile.rows * tile.depth <= 8 * tile.across);
                 assert_true(depth % (size_t)tile.piece == 0 && depth / (size_t)tile.piece <= across * down);
                 // As cl/conv_tile.cl declares them: two of a, with padding, and of b.
                 size_t width = down * (size_t)tile.rows + 4 + across * (size_t)tile.columns;

@@ -108,11 +108,18 @@ stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_fla
 
 // Opening ------------------------------------------------------------------------------------------------------------
 
+// By its own driver, Apple's or Mesa's.
+static enum stp_maker maker_of(const char *vendor)
+{
+    return strstr(vendor, "Intel") ? STP_MAKER_INTEL : strstr(vendor, "NVIDIA") ? STP_MAKER_NVIDIA : STP_MAKER_OTHER;
+}
+
 static struct stp_limits limits_of(const stp_device_info *info, unsigned quirks)
 {
     enum { USUAL_UNITS = 8 }; // of GPUs in small machines
     struct stp_limits limits = {
         .is_cpu = !strcmp(info->type, "cpu") && !(quirks & STP_QUIRK_LANES),
+        .maker = maker_of(info->vendor),
         .compute_units = quirks & STP_QUIRK_UNITS ? USUAL_UNITS : info->compute_units,
         .max_work_group = info->max_work_group_size,
         .local_memory = info->local_memory,

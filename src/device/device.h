@@ -12,8 +12,11 @@
 #include "base/base.h"
 
 // What work sizes and tiles are derived from.
+enum stp_maker { STP_MAKER_OTHER, STP_MAKER_INTEL, STP_MAKER_NVIDIA };
+
 struct stp_limits {
     bool is_cpu; // runs kernels of one item per work-group well
+    enum stp_maker maker; // whose compilers are treated apart
     uint32_t compute_units; // at least 1
     size_t max_work_group;  // items; a kernel's own limit may be lower
     size_t max_work_item[3];

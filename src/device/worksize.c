@@ -205,22 +205,34 @@ static void shrink_local_tile(const struct stp_limits *limits, struct stp_local_
 
 struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
+    // From the fewest reads of local memory per fma to the most work-groups, for many columns and for up to 32.
+    enum { MOST = 3 };
+    static const struct {
+        struct stp_local_tile wide[MOST], narrow[MOST];
+        int unroll;      // 0: every step in full
+        int most_pieces; // that an item reads of a step, where it reads channels one by one and keeps where each lies
+    } lists[] = {
+        // For AMD's compiler, which reads what all products that are written out need before it multiplies (with all of 16, a tile of 8×4 takes
+        // 183 registers), and for GPUs that nobody has looked at: no more than 128 registers (tools/gpu-compile).
+        [STP_MAKER_OTHER] = {.wide = {{16, 16, 4, 8, 16, 1}, {16, 16, 4, 4, 16, 1}, {16, 8, 4, 4, 16, 1}},
+                             .narrow = {{8, 16, 4, 8, 8, 1}, {8, 8, 4, 4, 16, 1}},
+                             .unroll = 2,
+                             .most_pieces = 4},
+        // Intel's compiles what needs more than its 128 registers once more, without writing products out: three instructions in four are not
+        // fma then (tools/gpu-compile).
+        [STP_MAKER_INTEL] = {.wide = {{16, 16, 4, 8, 8, 1}, {16, 16, 4, 4, 16, 1}, {16, 8, 4, 4, 16, 1}},
+                             .narrow = {{8, 16, 4, 4, 8, 1}, {8, 8, 4, 4, 16, 1}},
+                             .most_pieces = 2},
+        // Measured on an H100.
+        [STP_MAKER_NVIDIA] = {.wide = {{16, 16, 4, 8, 16, 1}, {16, 16, 4, 4, 32, 1}, {16, 8, 4, 4, 32, 2}},
+                              .narrow = {{8, 16, 4, 8, 16, 1}, {8, 8, 4, 4, 32, 1}},
+                              .most_pieces = 8},
+    };
     const int64_t columns = shape->columns;
-    // From the fewest reads of local memory per fma to the most work-groups; measured on an H100.
-    static const struct stp_local_tile tiles[] = {
-        {.across = 16, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
-        {.across = 16, .down = 16, .columns = 4, .rows = 4, .depth = 32, .ahead = 1},
-        {.across = 16, .down = 8, .columns = 4, .rows = 4, .depth = 32, .ahead = 2},
-    };
-    static const struct stp_local_tile narrow_tiles[] = { // of up to 32 columns
-        {.across = 8, .down = 16, .columns = 4, .rows = 8, .depth = 16, .ahead = 1},
-        {.across = 8, .down = 8, .columns = 4, .rows = 4, .depth = 32, .ahead = 1},
-    };
-    enum { WIDE = STP_LENGTH(tiles), NARROW = STP_LENGTH(narrow_tiles) };
-    const bool is_narrow = columns <= 32;
-    struct stp_local_tile tile = {0};
-    for (int i = 0; i < (is_narrow ? NARROW : WIDE); i++) {
-        tile = is_narrow ? narrow_tiles[i] : tiles[i];
+    const struct stp_local_tile *tiles = columns <= 32 ? lists[limits->maker].narrow : lists[limits->maker].wide;
+    struct stp_local_tile tile = tiles[0];
+    for (int i = 0; i < MOST && tiles[i].across; i++) {
+        tile = tiles[i];
         int64_t width = tile.across * tile.columns, height = tile.down * tile.rows;
         int64_t count = shape->groups * stp_div_up(columns, width) * stp_div_up(shape->rows, height);
         // Two for each unit, or nearly.
@@ -231,6 +243,9 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
     while (tile.columns > 1 && tile.across * tile.columns / 2 >= columns)
         tile.columns /= 2;
     shrink_local_tile(limits, &tile);
+    while (tile.piece == 1 && tile.depth > 1 && tile.rows * tile.depth > lists[limits->maker].most_pieces * tile.across)
+        tile.depth /= 2;
+    tile.unroll = lists[limits->maker].unroll ? (int)stp_min64(lists[limits->maker].unroll, tile.depth) : tile.depth;
     tile.groups = limits->compute_units * (size_t)GPU_TILES_PER_UNIT;
     return tile;
 }

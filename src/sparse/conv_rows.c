@@ -84,8 +84,8 @@ struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const s
                                   .columns = tile.across * tile.columns,
                                   .global = {tile.groups * across, down},
                                   .local = {across, down}};
-    snprintf(v.options, sizeof v.options, "-DLX=%d -DLY=%d -DRM=%d -DRN=%d -DKC=%d -DAHEAD=%d -DPIECE=%d -DALIGNED=%d", tile.across,
-             tile.down, tile.rows, tile.columns, tile.depth, tile.ahead, tile.piece, shape->columns % 4 == 0);
+    snprintf(v.options, sizeof v.options, "-DLX=%d -DLY=%d -DRM=%d -DRN=%d -DKC=%d -DAHEAD=%d -DPIECE=%d -DUNROLL=%d -DALIGNED=%d",
+             tile.across, tile.down, tile.rows, tile.columns, tile.depth, tile.ahead, tile.piece, tile.unroll, shape->columns % 4 == 0);
     return v;
 }
 
