@@ -49,7 +49,7 @@ class SessionStats(ctypes.Structure):
 class Library:
     """The shared library, and a context and a device of it."""
 
-    def __init__(self, path, device):
+    def __init__(self, path, device, log=None):
         self.functions = ctypes.CDLL(str(path))
         self.functions.stp_version.restype = c_char_p
         self.functions.stp_last_error.restype = c_char_p
@@ -58,7 +58,7 @@ class Library:
         self.functions.stp_session_mask_count.restype = c_size_t
         self.version = self.functions.stp_version().decode()
         self.context = c_void_p()
-        if self.functions.stp_context_create(ctypes.byref(self.context), ctypes.byref(ContextParams())):
+        if self.functions.stp_context_create(ctypes.byref(self.context), ctypes.byref(log or ContextParams())):
             raise StippleError("out of memory")
         self.device = self.create("stp_device_open", self.context, device.encode() if device else None)
 
