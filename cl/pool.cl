@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// pool, pool_channels: MaxPool and AveragePool over N×H×W×C; global_average: GlobalAveragePool to N×C.
+// pool, pool_channels: MaxPool and AveragePool over N×H×W×C; global_average, global_average_channels: GlobalAveragePool to N×C, through
+// LANES sums, of every LANES-th site each, added in pairs, l and l + LANES / 2 first.
 // NDRange : 1-D; pool: each work-item takes a share of the N·OH·OW output sites; pool_channels, for GPUs, strides over N·OH·OW·C;
-//           global_average strides over N·C
+//           global_average and, for GPUs, global_average_channels stride over N·C
 // size    : H, W, OH, OW, KH, KW, stride y x, dilation y x, pad y x, C, flags, end y x (of the padding behind the image)
 // Tunables: VEC {4, 8, 16}
 // Needs   : OpenCL C 1.2.  Numerics: exact; taps in raster order, from -Inf or +0, then one division; ops/pool.h for the lanes
@@ -132,8 +133,25 @@ __kernel void global_average(__global const float *restrict in, __global float *
 {
     for (int i = get_global_id(0); i < images * channels; i += get_global_size(0)) {
         __global const float *x = in + (size_t)(i / channels) * sites * channels + i % channels;
-        // Lane l is the sum of every LANES-th site from l on; lanes are added in pairs, l and l + LANES / 2 first. In the order in which that
-        // comes about, with the sums of the halves that are whole, and no array that would not fit into registers.
+        float lanes[LANES];
+        for (int l = 0; l < LANES; l++)
+            lanes[l] = 0.0f;
+        for (int s = 0; s < sites; s++)
+            lanes[s % LANES] += x[(size_t)s * channels];
+        for (int step = LANES / 2; step; step /= 2)
+            for (int l = 0; l < step; l++)
+                lanes[l] += lanes[l + step];
+        out[i] = stp_div(lanes[0], (float)sites);
+    }
+}
+
+__kernel void global_average_channels(__global const float *restrict in, __global float *restrict out, int images, int channels,
+                             int sites)
+{
+    for (int i = get_global_id(0); i < images * channels; i += get_global_size(0)) {
+        __global const float *x = in + (size_t)(i / channels) * sites * channels + i % channels;
+        // Lanes one after another, in the order in which they are added, with the sums of the halves that are whole: an array of all lanes
+        // does not fit into registers.
         float halves[LOG_LANES], sum = 0.0f;
         for (int lane = 0; lane < LANES; lane++) {
             int from = 0, pending = 1;

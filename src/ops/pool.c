@@ -174,8 +174,8 @@ static stp_status lower_global(struct stp_plan *plan, const struct stp_node *nod
     if (!items)
         return STP_OK;
     const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    struct stp_step *step =
-        stp_plan_step(plan, node, "pool", limits->vector_width >= 8 ? "-DVEC=8" : "-DVEC=4", "global_average");
+    struct stp_step *step = stp_plan_step(plan, node, "pool", limits->vector_width >= 8 ? "-DVEC=8" : "-DVEC=4",
+                                          limits->is_cpu ? "global_average" : "global_average_channels");
     stp_step_read(step, x->slot);
     stp_step_write(step, y->slot);
     stp_step_int(step, stp_plan_i32(plan, node, x->dims[0]));
