@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "device/device.h"
+#include "device/quirks.h"
 
 #define MESA .platform = "rusticl", .platform_version = "OpenCL 3.0", .platform_vendor = "Mesa/X.org"
 #define POCL                                                                                                           \
@@ -174,8 +175,21 @@ static void test_machines(void **state)
     }
 }
 
+static void test_quirks(void **state)
+{
+    (void)state;
+    stp_device_info adreno = {MESA, .name = "FD643", .vendor = "Qualcomm", .type = "gpu", .compute_units = 9999};
+    assert_int_equal(stp_device_quirks(&adreno), STP_QUIRK_UNITS);
+    adreno.compute_units = 8;
+    assert_int_equal(stp_device_quirks(&adreno), 0);
+    assert_int_equal(stp_device_quirks(&llvmpipe), STP_QUIRK_LANES);
+    assert_int_equal(stp_device_quirks(&pocl_cpu), STP_QUIRK_SLOW_BINARIES);
+    assert_int_equal(stp_device_quirks(&rtx_3060), STP_QUIRK_APART);
+    assert_int_equal(stp_device_quirks(&uhd), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_quirks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

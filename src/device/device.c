@@ -116,11 +116,10 @@ static enum stp_maker maker_of(const char *vendor)
 
 static struct stp_limits limits_of(const stp_device_info *info, unsigned quirks)
 {
-    enum { USUAL_UNITS = 8 }; // of GPUs in small machines
     struct stp_limits limits = {
         .is_cpu = !strcmp(info->type, "cpu") && !(quirks & STP_QUIRK_LANES),
         .maker = maker_of(info->vendor),
-        .compute_units = quirks & STP_QUIRK_UNITS ? USUAL_UNITS : info->compute_units,
+        .compute_units = info->compute_units,
         .max_work_group = info->max_work_group_size,
         .local_memory = info->local_memory,
         .local_is_global = info->local_memory_is_global,
@@ -151,7 +150,7 @@ static stp_status create(stp_device **out, stp_context *context, cl_device_id id
     if (device->info.unusable)
         return stp_fail(context, STP_ERROR_UNSUPPORTED, "%s cannot be used: %s", device->info.name,
                         device->info.unusable);
-    device->quirks = stp_device_quirks(context, &device->info);
+    device->quirks = stp_device_quirks(&device->info);
     device->limits = limits_of(&device->info, device->quirks);
     return STP_OK;
 }

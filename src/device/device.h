@@ -11,9 +11,9 @@
 
 #include "base/base.h"
 
-// What work sizes and tiles are derived from.
-enum stp_maker { STP_MAKER_OTHER, STP_MAKER_INTEL, STP_MAKER_NVIDIA };
+enum stp_maker { STP_MAKER_OTHER, STP_MAKER_INTEL, STP_MAKER_NVIDIA, STP_MAKERS };
 
+// What work sizes and tiles are derived from.
 struct stp_limits {
     bool is_cpu; // runs kernels of one item per work-group well
     enum stp_maker maker; // whose compilers are treated apart

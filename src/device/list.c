@@ -9,6 +9,9 @@
 #include "device/child.h"
 #include "device/icd.h"
 #include "device/probe.h"
+#include "device/quirks.h"
+
+enum { USUAL_UNITS = 8 }; // of GPUs in small machines, where nobody tells
 
 // One device's answers. The first failure stays; later queries still run.
 struct query {
@@ -168,6 +171,8 @@ cl_int stp_device_query(struct stp_arena *arena, cl_platform_id platform, cl_dev
     bool has_compiler = ask_bool(&query, CL_DEVICE_COMPILER_AVAILABLE);
     bool available = ask_bool(&query, CL_DEVICE_AVAILABLE);
     ask_limits(&query, out);
+    if (stp_device_quirks(out) & STP_QUIRK_UNITS)
+        out->compute_units = USUAL_UNITS;
     ask_optional(&query, out);
     if (query.short_of_memory)
         return CL_OUT_OF_HOST_MEMORY;

@@ -37,14 +37,11 @@ static bool holds_for(const struct row *row, const stp_device_info *info)
            (!row->type || !strcmp(row->type, info->type)) && (!row->compute_units || row->compute_units == info->compute_units);
 }
 
-unsigned stp_device_quirks(stp_context *context, const stp_device_info *info)
+unsigned stp_device_quirks(const stp_device_info *info)
 {
     unsigned quirks = 0;
-    for (size_t i = 0; i < STP_LENGTH(table); i++) {
-        if (!holds_for(&table[i], info))
-            continue;
-        quirks |= table[i].quirks;
-        stp_log(context, STP_LOG_DEBUG, "quirk of %s: %s (%s)", info->platform, table[i].reason, table[i].link);
-    }
+    for (size_t i = 0; i < STP_LENGTH(table); i++)
+        if (holds_for(&table[i], info))
+            quirks |= table[i].quirks;
     return quirks;
 }

@@ -13,6 +13,6 @@ enum stp_quirk {
 };
 
 // Those of the device, or-ed.
-unsigned stp_device_quirks(stp_context *context, const stp_device_info *info);
+unsigned stp_device_quirks(const stp_device_info *info);
 
 #endif

@@ -211,7 +211,7 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
         struct stp_local_tile wide[MOST], narrow[MOST];
         int unroll;      // 0: every step in full
         int most_pieces; // that an item reads of a step, where it reads channels one by one and keeps where each lies
-    } lists[] = {
+    } lists[STP_MAKERS] = {
         // For AMD's compiler, which reads what all products that are written out need before it multiplies (with all of 16, a tile of 8×4 takes
         // 183 registers), and for GPUs that nobody has looked at: no more than 128 registers (tools/gpu-compile).
         [STP_MAKER_OTHER] = {.wide = {{16, 16, 4, 8, 16, 1}, {16, 16, 4, 4, 16, 1}, {16, 8, 4, 4, 16, 1}},
