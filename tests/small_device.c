@@ -27,7 +27,8 @@ __attribute__((constructor)) static void read_words(void)
 {
     const char *text = getenv("SMALL_DEVICE");
     char words[256], *rest = NULL;
-    snprintf(words, sizeof words, "%s", text ? text : "");
+    if (snprintf(words, sizeof words, "%s", text ? text : "") >= (int)sizeof words)
+        exit(99);
     for (char *word = strtok_r(words, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
         if (!strcmp(word, "gpu"))
             small.gpu = true;

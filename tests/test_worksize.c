@@ -103,28 +103,43 @@ static void test_winograd(void **state)
     }
 }
 
+static bool is_power_of_two(int value)
+{
+    return value > 0 && (value & (value - 1)) == 0;
+}
+
+static void check_local_tile(const struct stp_limits *limits, const struct stp_conv_shape *shape)
+{
+    static const int most_pieces[STP_MAKERS] = {[STP_MAKER_OTHER] = 4, [STP_MAKER_INTEL] = 2, [STP_MAKER_NVIDIA] = 8};
+    struct stp_local_tile tile = stp_worksize_conv_tile(limits, shape);
+    size_t across = (size_t)tile.across, down = (size_t)tile.down, depth = (size_t)tile.depth;
+    assert_true(is_power_of_two(tile.across) && is_power_of_two(tile.down) && is_power_of_two(tile.rows));
+    assert_true(is_power_of_two(tile.columns) && is_power_of_two(tile.depth) && is_power_of_two(tile.unroll));
+    assert_true(tile.groups >= 1 && tile.ahead >= 1 && tile.ahead <= 2 && tile.unroll <= tile.depth);
+    assert_true(across * down <= limits->max_work_group);
+    assert_true(across <= limits->max_work_item[0] && down <= limits->max_work_item[1]);
+    assert_true(tile.piece == 1 || (tile.piece == 4 && shape->channels % 4 == 0));
+    assert_true(depth % (size_t)tile.piece == 0 && depth / (size_t)tile.piece <= across * down);
+    assert_true(tile.piece == 4 || tile.depth == 1 || tile.rows * tile.depth <= most_pieces[limits->maker] * tile.across);
+    // As cl/conv_tile.cl declares them: two of a, with padding, and of b.
+    size_t width = down * (size_t)tile.rows + 4 + across * (size_t)tile.columns;
+    assert_true(2 * depth * width * 4 <= limits->local_memory);
+}
+
 static void test_local_tile(void **state)
 {
     (void)state;
     for (size_t d = 0; d < DEVICES; d++)
-        for (size_t i = 0; i < STP_LENGTH(sizes); i++)
-            for (size_t r = 0; r < STP_LENGTH(sizes); r++) {
-                const struct stp_limits *limits = &device_at(d)->limits;
-                const struct stp_conv_shape shape = {1, sizes[i], 9, sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r]};
-                struct stp_local_tile tile = stp_worksize_conv_tile(limits, &shape);
-                size_t across = (size_t)tile.across, down = (size_t)tile.down, depth = (size_t)tile.depth;
-                print_message("%s, %lld rows\n", device_at(d)->name, (long long)sizes[r]);
-                assert_true(across >= 1 && down >= 1 && tile.rows >= 1 && tile.columns >= 1 && tile.groups >= 1);
-                assert_true(across * down <= limits->max_work_group);
-                assert_true(across <= limits->max_work_item[0] && down <= limits->max_work_item[1]);
-                assert_true(tile.piece == 1 || (tile.piece == 4 && sizes[i] % 4 == 0));
-                assert_true(tile.unroll >= 1 && tile.unroll <= tile.depth);
-                assert_true(tile.piece == 4 || tile.depth == 1 || tile.rows * tile.depth <= 8 * tile.across);
-                assert_true(depth % (size_t)tile.piece == 0 && depth / (size_t)tile.piece <= across * down);
-                // As cl/conv_tile.cl declares them: two of a, with padding, and of b.
-                size_t width = down * (size_t)tile.rows + 4 + across * (size_t)tile.columns;
-                assert_true(2 * depth * width * 4 <= limits->local_memory);
-            }
+        for (int maker = 0; maker < STP_MAKERS; maker++) {
+            struct stp_limits limits = device_at(d)->limits;
+            limits.maker = (enum stp_maker)maker;
+            print_message("%s, maker %d\n", device_at(d)->name, maker);
+            for (size_t i = 0; i < STP_LENGTH(sizes); i++)
+                for (size_t r = 0; r < STP_LENGTH(sizes); r++) {
+                    const struct stp_conv_shape shape = {1, sizes[i], 9, sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r]};
+                    check_local_tile(&limits, &shape);
+                }
+        }
 }
 
 int main(void)
