@@ -153,20 +153,20 @@ __kernel void global_average_channels(__global const float *restrict in, __globa
         // Lanes one after another, in the order in which they are added, with the sums of the halves that are whole: an array of all lanes
         // does not fit into registers.
         float halves[LOG_LANES], sum = 0.0f;
-        for (int lane = 0; lane < LANES; lane++) {
-            int from = 0, pending = 1;
-#pragma unroll
-            for (int bit = 0; bit < LOG_LANES; bit++)
-                from |= (lane >> bit & 1) << (LOG_LANES - 1 - bit);
+        for (int lane = 0, from = 0; lane < LANES; lane++) { // `from` counts with its bits reversed
+            int pending = 1, bit = LANES / 2;
             sum = 0.0f;
             for (int s = from; s < sites; s += LANES)
                 sum += x[(size_t)s * channels];
+            for (; from & bit; bit /= 2)
+                from -= bit;
+            from += bit;
 #pragma unroll
-            for (int bit = 0; bit < LOG_LANES; bit++)
-                if (pending && (lane >> bit & 1)) {
-                    sum = halves[bit] + sum;
+            for (int h = 0; h < LOG_LANES; h++)
+                if (pending && (lane >> h & 1)) {
+                    sum = halves[h] + sum;
                 } else if (pending) {
-                    halves[bit] = sum;
+                    halves[h] = sum;
                     pending = 0;
                 }
         }
