@@ -83,10 +83,10 @@ class Library:
 
 
 class Session:
-    def __init__(self, library, path, exact):
+    def __init__(self, library, path, exact, progress=None):
         self.library = library
         self.model = library.create("stp_model_load_file", library.context, str(path).encode())
-        params = ctypes.byref(SessionParams(exact=exact))
+        params = ctypes.byref(SessionParams(exact=exact, progress=ctypes.cast(progress, c_void_p)))
         self.handle = library.create("stp_session_create", self.model, library.device, params)
 
     def set_input(self, name, array):
