@@ -50,6 +50,14 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(done.returncode, code, f'{arguments}\n{done.stdout}\n{done.stderr}')
         return done
 
+    def preloading(self, library):
+        """The environment that loads a library before all others; sanitizers want to come first, which does not matter here."""
+        options = [os.environ.get('ASAN_OPTIONS', ''), 'verify_asan_link_order=0']
+        link = self.folder / 'preloaded.so'  # LD_PRELOAD ends a name at a space
+        if not link.is_symlink():
+            link.symlink_to(os.path.abspath(library))
+        return {'LD_PRELOAD': str(link), 'ASAN_OPTIONS': ':'.join(filter(None, options))}
+
     def json(self, *arguments, **more):
         """The object that the command prints with --json: alone on stdout."""
         return json.loads(self.call(*arguments, '--json', **more).stdout)

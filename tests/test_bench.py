@@ -25,14 +25,10 @@ LAYER = [
 
 class BenchTest(Sampling):
     def pretending(self, what):
-        """Environment that loads tests/pretend.c; sanitizers want to come first, which does not matter here."""
+        """Environment that loads tests/pretend.c."""
         if not PRETEND:
             self.skipTest('PRETEND_LIBRARY is not set')
-        options = [os.environ.get('ASAN_OPTIONS', ''), 'verify_asan_link_order=0']
-        library = self.folder / 'pretend.so'  # LD_PRELOAD ends a name at a space
-        if not library.is_symlink():
-            library.symlink_to(os.path.abspath(PRETEND))
-        return {'LD_PRELOAD': str(library), 'PRETEND': what, 'ASAN_OPTIONS': ':'.join(filter(None, options))}
+        return {**self.preloading(PRETEND), 'PRETEND': what}
 
     def rows(self, *arguments):
         return list(csv.DictReader(io.StringIO(self.call('bench', *arguments, '--csv').stdout)))

@@ -37,11 +37,7 @@ DEVICES = {
 class SmallDevice(CommandTest):
     def small(self, words):
         """The environment that makes devices so small."""
-        options = [os.environ.get('ASAN_OPTIONS', ''), 'verify_asan_link_order=0']
-        library = self.folder / 'small_device.so'  # LD_PRELOAD ends a name at a space
-        if not library.is_symlink():
-            library.symlink_to(os.path.abspath(LIBRARY))
-        return {'LD_PRELOAD': str(library), 'SMALL_DEVICE': words, 'ASAN_OPTIONS': ':'.join(filter(None, options))}
+        return {**self.preloading(LIBRARY), 'SMALL_DEVICE': words}
 
     def check_limits(self, words):
         real, device = (self.json('devices', **env)['devices'][0] for env in ({}, self.small(words)))
