@@ -145,8 +145,8 @@ __kernel void global_average(__global const float *restrict in, __global float *
     }
 }
 
-__kernel void global_average_channels(__global const float *restrict in, __global float *restrict out, int images, int channels,
-                             int sites)
+__kernel void global_average_channels(__global const float *restrict in, __global float *restrict out, int images,
+                                      int channels, int sites)
 {
     for (int i = get_global_id(0); i < images * channels; i += get_global_size(0)) {
         __global const float *x = in + (size_t)(i / channels) * sites * channels + i % channels;

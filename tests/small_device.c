@@ -35,8 +35,8 @@ __attribute__((constructor)) static void read_words(void)
         else if (!strcmp(word, "silent"))
             small.silent = true;
         else if (sscanf(word, "vendor=%31[^,]", small.vendor) != 1 && sscanf(word, "units=%zu", &small.units) != 1 &&
-                 sscanf(word, "width=%zu", &small.width) != 1 && sscanf(word, "group=%zu", &small.group) != 1 && sscanf(word, "local=%zu", &small.local) != 1 &&
-                 sscanf(word, "buffer=%zu", &small.buffer) != 1 &&
+                 sscanf(word, "width=%zu", &small.width) != 1 && sscanf(word, "group=%zu", &small.group) != 1 &&
+                 sscanf(word, "local=%zu", &small.local) != 1 && sscanf(word, "buffer=%zu", &small.buffer) != 1 &&
                  sscanf(word, "items=%zu/%zu/%zu", &small.items[0], &small.items[1], &small.items[2]) != 3) {
             fprintf(stderr, "SMALL_DEVICE: %s\n", word);
             exit(99);

@@ -207,11 +207,11 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
 {
     // From the fewest reads of local memory per fma to the most work-groups, for many columns and for up to 32.
     enum { MOST = 3 };
-    static const struct {
+    static const struct choice {
         struct stp_local_tile wide[MOST], narrow[MOST];
         int unroll;      // 0: every step in full
         int most_pieces; // that an item reads of a step, where it reads channels one by one and keeps where each lies
-    } lists[STP_MAKERS] = {
+    } choices[STP_MAKERS] = {
         // For AMD's compiler, which reads what all products that are written out need before it multiplies (with all of 16, a tile of 8×4 takes
         // 183 registers), and for GPUs that nobody has looked at: no more than 128 registers (tools/gpu-compile).
         [STP_MAKER_OTHER] = {.wide = {{16, 16, 4, 8, 16, 1}, {16, 16, 4, 4, 16, 1}, {16, 8, 4, 4, 16, 1}},
@@ -229,7 +229,8 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
                               .most_pieces = 8},
     };
     const int64_t columns = shape->columns;
-    const struct stp_local_tile *tiles = columns <= 32 ? lists[limits->maker].narrow : lists[limits->maker].wide;
+    const struct choice *choice = &choices[limits->maker];
+    const struct stp_local_tile *tiles = columns <= 32 ? choice->narrow : choice->wide;
     struct stp_local_tile tile = tiles[0];
     for (int i = 0; i < MOST && tiles[i].across; i++) {
         tile = tiles[i];
@@ -243,9 +244,9 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
     while (tile.columns > 1 && tile.across * tile.columns / 2 >= columns)
         tile.columns /= 2;
     shrink_local_tile(limits, &tile);
-    while (tile.piece == 1 && tile.depth > 1 && tile.rows * tile.depth > lists[limits->maker].most_pieces * tile.across)
+    while (tile.piece == 1 && tile.depth > 1 && tile.rows * tile.depth > choice->most_pieces * tile.across)
         tile.depth /= 2;
-    tile.unroll = lists[limits->maker].unroll ? (int)stp_min64(lists[limits->maker].unroll, tile.depth) : tile.depth;
+    tile.unroll = choice->unroll ? (int)stp_min64(choice->unroll, tile.depth) : tile.depth;
     tile.groups = limits->compute_units * (size_t)GPU_TILES_PER_UNIT;
     return tile;
 }

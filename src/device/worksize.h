@@ -78,7 +78,7 @@ struct stp_projection_tile stp_worksize_projection(const struct stp_limits *limi
 // Local-memory tile of conv_tile (cl/conv_tile.cl): across × down items, each of `columns` × `rows` results, `depth` products a step, read
 // `ahead` steps before and `piece` input channels at once; `unroll` products are written out one after another.
 struct stp_local_tile {
-    int across, down, columns, rows, depth, ahead; // in the order of worksize.c's lists
+    int across, down, columns, rows, depth, ahead; // in the order of worksize.c's choices
     int piece, unroll;
     size_t groups;
 };
