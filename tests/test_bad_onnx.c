@@ -39,43 +39,43 @@ static stp_status try_bytes(const unsigned char *bytes, size_t size)
 }
 
 // The model is taken over.
-static void expect_error(struct message *model, stp_status status, const char *sentence)
+static void expect_error(struct stp_message *model, stp_status status, const char *sentence)
 {
     stp_status got = try_bytes(model->bytes, model->size);
     if (got != status || !strstr(stp_last_error(context), sentence))
         fail_msg("wanted \"%s\" (%s), got \"%s\" (%s)", sentence, stp_status_name(status), stp_last_error(context),
                  stp_status_name(got));
     free(model->bytes);
-    *model = (struct message){0};
+    *model = (struct stp_message){0};
 }
 
-static void expect_ok(struct message *model)
+static void expect_ok(struct stp_message *model)
 {
     if (try_bytes(model->bytes, model->size) != STP_OK)
         fail_msg("%s", stp_last_error(context));
     free(model->bytes);
-    *model = (struct message){0};
+    *model = (struct stp_message){0};
 }
 
-static void put_node(struct message *graph, const char *type, const char *name, const char *inputs, const char *outputs)
+static void put_node(struct stp_message *graph, const char *type, const char *name, const char *inputs, const char *outputs)
 {
-    struct message node = node_of(type, "", name, inputs, outputs);
-    put_message(graph, 1, &node);
+    struct stp_message node = stp_node_message(type, "", name, inputs, outputs);
+    stp_put_message(graph, 1, &node);
 }
 
 // A graph with input x and output y, float vectors.
-static struct message graph_of_x_y(void)
+static struct stp_message graph_of_x_y(void)
 {
-    struct message graph = {0};
-    put_info(&graph, 11, "x", F32, 1, (const int64_t[]){-1});
-    put_info(&graph, 12, "y", F32, 1, (const int64_t[]){-1});
+    struct stp_message graph = {0};
+    stp_put_port(&graph, 11, "x", F32, 1, (const int64_t[]){-1});
+    stp_put_port(&graph, 12, "y", F32, 1, (const int64_t[]){-1});
     return graph;
 }
 
-static struct message finish(struct message *graph)
+static struct stp_message finish(struct stp_message *graph)
 {
-    struct message model = model_of(graph, 8);
-    put_import(&model, 8, "", 13);
+    struct stp_message model = stp_model_message(graph, 8);
+    stp_put_import(&model, 8, "", 13);
     return model;
 }
 
@@ -84,52 +84,52 @@ static struct message finish(struct message *graph)
 static void test_not_a_model(void **state)
 {
     (void)state;
-    struct message m = {0};
+    struct stp_message m = {0};
     expect_error(&m, STP_ERROR_INVALID_MODEL, "is empty");
-    put_raw(&m, "\x89PNG\r\n\x1a\n", 8);
+    stp_put_raw(&m, "\x89PNG\r\n\x1a\n", 8);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "not an ONNX model, or a damaged one: ");
-    put_raw(&m, "<!DOCTYPE html><html>", 21);
+    stp_put_raw(&m, "<!DOCTYPE html><html>", 21);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "not an ONNX model");
-    put_int(&m, 1, 8);
+    stp_put_int(&m, 1, 8);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "it holds 0 graphs");
-    put_bytes(&m, 7, "", 0);
+    stp_put_bytes(&m, 7, "", 0);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "it has no IR version");
-    put_int(&m, 1, 99);
-    put_bytes(&m, 7, "", 0);
+    stp_put_int(&m, 1, 99);
+    stp_put_bytes(&m, 7, "", 0);
     expect_error(&m, STP_ERROR_UNSUPPORTED, "IR version 99 is newer than 14");
-    put_int(&m, 1, 8);
-    put_bytes(&m, 7, "", 0);
+    stp_put_int(&m, 1, 8);
+    stp_put_bytes(&m, 7, "", 0);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "the graph has no outputs");
-    put_int(&m, 1, 8);
-    put_bytes(&m, 7, "\x0a\x7f", 2);
+    stp_put_int(&m, 1, 8);
+    stp_put_bytes(&m, 7, "\x0a\x7f", 2);
     expect_error(&m, STP_ERROR_INVALID_MODEL, "a length runs beyond the end");
 }
 
 static void test_opsets(void **state)
 {
     (void)state;
-    struct message graph = graph_of_x_y();
+    struct stp_message graph = graph_of_x_y();
     put_node(&graph, "Relu", "r", "x", "y");
-    struct message model = model_of(&graph, 8);
+    struct stp_message model = stp_model_message(&graph, 8);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "Relu 'r': the model imports no opset of domain ''");
     graph = graph_of_x_y();
     put_node(&graph, "Relu", "r", "x", "y");
-    model = model_of(&graph, 8);
-    put_import(&model, 8, "", 5);
+    model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 5);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "opset 5 is older than 6");
     graph = graph_of_x_y();
     put_node(&graph, "Relu", "r", "x", "y");
-    model = model_of(&graph, 8);
-    put_import(&model, 8, "", 99999);
+    model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 99999);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "Relu version 99999 (6 to ");
     graph = graph_of_x_y();
-    model = model_of(&graph, 8);
-    put_import(&model, 8, "", 13);
-    put_import(&model, 8, "ai.onnx", 14);
+    model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 13);
+    stp_put_import(&model, 8, "ai.onnx", 14);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "is given twice");
     graph = graph_of_x_y();
-    model = model_of(&graph, 8);
-    put_import(&model, 8, "", 0);
+    model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 0);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "opset 0 of domain '' cannot be");
 }
 
@@ -173,11 +173,11 @@ static void test_graph_errors(void **state)
          STP_ERROR_UNSUPPORTED, "operators that are not implemented: Flup ('a', 'c'), Glop ('b')"},
     };
     for (size_t i = 0; i < STP_LENGTH(cases); i++) {
-        struct message graph = graph_of_x_y();
+        struct stp_message graph = graph_of_x_y();
         for (size_t n = 0; n < STP_LENGTH(cases[i].nodes) && cases[i].nodes[n].type; n++)
             put_node(&graph, cases[i].nodes[n].type, cases[i].nodes[n].name, cases[i].nodes[n].inputs,
                      cases[i].nodes[n].outputs);
-        struct message model = finish(&graph);
+        struct stp_message model = finish(&graph);
         expect_error(&model, cases[i].status, cases[i].sentence);
     }
 }
@@ -185,14 +185,14 @@ static void test_graph_errors(void **state)
 static void test_many_unknown_operators(void **state)
 {
     (void)state;
-    struct message graph = graph_of_x_y();
+    struct stp_message graph = graph_of_x_y();
     char out[64];
     for (int i = 0; i < 1000; i++) {
         snprintf(out, sizeof out, "value_with_a_long_name_%d", i);
         put_node(&graph, "Flup", "", "x", out);
     }
     put_node(&graph, "Glop", "last", "x", "y");
-    struct message model = finish(&graph);
+    struct stp_message model = finish(&graph);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "and 997 more), Glop ('last')");
     // More types than the sentence can hold.
     graph = graph_of_x_y();
@@ -210,41 +210,41 @@ static void test_many_unknown_operators(void **state)
 static void test_inputs_and_outputs(void **state)
 {
     (void)state;
-    struct message graph = graph_of_x_y();
-    put_info(&graph, 11, "x", F32, -1, NULL);
-    struct message model = finish(&graph);
+    struct stp_message graph = graph_of_x_y();
+    stp_put_port(&graph, 11, "x", F32, -1, NULL);
+    struct stp_message model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "input 'x' is declared twice");
     graph = graph_of_x_y();
-    put_info(&graph, 12, "y", F32, -1, NULL);
+    stp_put_port(&graph, 12, "y", F32, -1, NULL);
     put_node(&graph, "Relu", "r", "x", "y");
     model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "output 'y' is listed twice");
     graph = graph_of_x_y();
-    put_info(&graph, 11, "d", F64, -1, NULL);
+    stp_put_port(&graph, 11, "d", F64, -1, NULL);
     model = finish(&graph);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "input 'd' is float64, which is not supported");
     graph = graph_of_x_y();
-    put_info(&graph, 11, "wide", F32, 9, (const int64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1});
+    stp_put_port(&graph, 11, "wide", F32, 9, (const int64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1});
     model = finish(&graph);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "input 'wide' has 9 dimensions, more than 8");
     graph = graph_of_x_y();
-    put_bytes(&graph, 11, "\x0a\x01z", 3);
+    stp_put_bytes(&graph, 11, "\x0a\x01z", 3);
     model = finish(&graph);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "input 'z' is not declared as a tensor");
     graph = graph_of_x_y();
-    put_info(&graph, 13, "y", I64, -1, NULL);
+    stp_put_port(&graph, 13, "y", I64, -1, NULL);
     put_node(&graph, "Relu", "r", "x", "y");
     model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "value 'y' is declared as int64, but is float32");
     graph = graph_of_x_y();
-    put_info(&graph, 13, "z", I64, -1, NULL);
+    stp_put_port(&graph, 13, "z", I64, -1, NULL);
     put_node(&graph, "Relu", "a", "x", "z");
     put_node(&graph, "Relu", "b", "z", "y");
     model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "Relu 'a': output 'z' is declared as int64, but is float32");
     // A shape with a dimension of −7.
     graph = graph_of_x_y();
-    put_bytes(&graph, 11, "\x0a\x01z\x12\x13\x0a\x11\x08\x01\x12\x0d\x0a\x0b\x08\xf9\xff\xff\xff\xff\xff\xff\xff\xff\x01", 24);
+    stp_put_bytes(&graph, 11, "\x0a\x01z\x12\x13\x0a\x11\x08\x01\x12\x0d\x0a\x0b\x08\xf9\xff\xff\xff\xff\xff\xff\xff\xff\x01", 24);
     model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "input 'z': dimension -7 cannot be");
 }
@@ -252,18 +252,18 @@ static void test_inputs_and_outputs(void **state)
 // Tensors ------------------------------------------------------------------------------------------------------------
 
 // y = Identity(w), where w is the initializer; taken over.
-static struct message model_of_tensor(struct message *tensor)
+static struct stp_message model_of_tensor(struct stp_message *tensor)
 {
-    struct message graph = {0};
+    struct stp_message graph = {0};
     put_node(&graph, "Identity", "i", "w", "y");
-    put_info(&graph, 12, "y", F32, -1, NULL);
-    put_message(&graph, 5, tensor);
+    stp_put_port(&graph, 12, "y", F32, -1, NULL);
+    stp_put_message(&graph, 5, tensor);
     return finish(&graph);
 }
 
-static void expect_tensor_error(struct message *tensor, stp_status status, const char *sentence)
+static void expect_tensor_error(struct stp_message *tensor, stp_status status, const char *sentence)
 {
-    struct message model = model_of_tensor(tensor);
+    struct stp_message model = model_of_tensor(tensor);
     expect_error(&model, status, sentence);
 }
 
@@ -271,14 +271,14 @@ static void test_tensor_errors(void **state)
 {
     (void)state;
     const float floats[] = {1, 2, 3};
-    struct message t = raw_tensor("w", F32, DIMS(2), floats, 12);
+    struct stp_message t = raw_tensor("w", F32, DIMS(2), floats, 12);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': 12 bytes of data do not make float32 of shape 2");
     t = raw_tensor("w", F32, DIMS(4), floats, 12);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': 12 bytes");
-    t = tensor_head("w", F32, DIMS(3));
+    t = stp_tensor_message("w", F32, DIMS(3));
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': 0 elements of data do not make float32 of shape 3");
-    t = tensor_head("w", F32, DIMS(3));
-    put_bytes(&t, 4, floats, 11);
+    t = stp_tensor_message("w", F32, DIMS(3));
+    stp_put_bytes(&t, 4, floats, 11);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': it ends in the middle of a number");
     t = raw_tensor("w", F32, DIMS(-3), floats, 12);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': dimension -3 cannot be");
@@ -288,14 +288,14 @@ static void test_tensor_errors(void **state)
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': shape 4611686018427387904 cannot be");
     t = raw_tensor("w", BOOL, DIMS(2), "\x01\x02", 2);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': 2 is not a value of type bool");
-    t = tensor_head("w", U8, DIMS(1));
-    put_int(&t, 5, 256);
+    t = stp_tensor_message("w", U8, DIMS(1));
+    stp_put_int(&t, 5, 256);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "256 is not a value of type uint8");
     t = raw_tensor("w", F32, DIMS(3), floats, 12);
-    put_float(&t, 4, 1);
+    stp_put_float(&t, 4, 1);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': has data in two places");
-    t = tensor_head("w", F32, DIMS(3));
-    put_int(&t, 14, 7);
+    t = stp_tensor_message("w", F32, DIMS(3));
+    stp_put_int(&t, 14, 7);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "data location 7 is unknown");
     t = raw_tensor("w", 0, DIMS(3), floats, 12);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': has no data type");
@@ -307,13 +307,13 @@ static void test_tensor_errors(void **state)
     expect_tensor_error(&t, STP_ERROR_UNSUPPORTED, "it has 9 dimensions, more than 8");
     t = raw_tensor("", F32, DIMS(3), floats, 12);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "an initializer has no name");
-    t = tensor_head("w", F32, DIMS(3));
-    put_int(&t, 14, 1);
+    t = stp_tensor_message("w", F32, DIMS(3));
+    stp_put_int(&t, 14, 1);
     put_pair(&t, 13, "location", "w.bin");
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "not a file with a folder");
     // A dimension that is written as text.
     t = raw_tensor("w", F32, DIMS(3), floats, 12);
-    put_float(&t, 2, 1);
+    stp_put_float(&t, 2, 1);
     expect_tensor_error(&t, STP_ERROR_INVALID_MODEL, "initializer 'w': a field has the wrong wire type");
 }
 
@@ -321,28 +321,28 @@ static void test_initializer_errors(void **state)
 {
     (void)state;
     const float floats[] = {1, 2, 3};
-    struct message graph = graph_of_x_y(), t = raw_tensor("w", F32, DIMS(3), floats, 12);
-    put_message(&graph, 5, &t);
+    struct stp_message graph = graph_of_x_y(), t = raw_tensor("w", F32, DIMS(3), floats, 12);
+    stp_put_message(&graph, 5, &t);
     t = raw_tensor("w", F32, DIMS(3), floats, 12);
-    put_message(&graph, 5, &t);
-    struct message model = finish(&graph);
+    stp_put_message(&graph, 5, &t);
+    struct stp_message model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "initializer 'w' is there twice");
     graph = graph_of_x_y();
     t = raw_tensor("x", F32, DIMS(3, 1), floats, 12);
-    put_message(&graph, 5, &t);
+    stp_put_message(&graph, 5, &t);
     model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "input 'x' is declared with another type or shape");
     graph = graph_of_x_y();
     t = raw_tensor("w", F32, DIMS(3), floats, 12);
-    put_message(&graph, 5, &t);
+    stp_put_message(&graph, 5, &t);
     put_node(&graph, "Relu", "r", "x", "w");
     model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "Relu 'r': makes 'w'");
-    struct message sparse = {0};
+    struct stp_message sparse = {0};
     graph = graph_of_x_y();
     t = raw_tensor("w", F32, DIMS(3), floats, 12);
-    put_message(&sparse, 1, &t);
-    put_message(&graph, 15, &sparse);
+    stp_put_message(&sparse, 1, &t);
+    stp_put_message(&graph, 15, &sparse);
     put_node(&graph, "Add", "a", "x w", "y");
     model = finish(&graph);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "Add 'a': reads 'w', which is not supported: it is a sparse tensor");
@@ -350,72 +350,72 @@ static void test_initializer_errors(void **state)
 
 // Attributes ---------------------------------------------------------------------------------------------------------
 
-static void expect_attr_error(struct message *a, struct message *b, stp_status status, const char *sentence)
+static void expect_attr_error(struct stp_message *a, struct stp_message *b, stp_status status, const char *sentence)
 {
-    struct message graph = graph_of_x_y(), node = node_of("Relu", "", "r", "x", "y");
-    put_message(&node, 5, a);
+    struct stp_message graph = graph_of_x_y(), node = stp_node_message("Relu", "", "r", "x", "y");
+    stp_put_message(&node, 5, a);
     if (b)
-        put_message(&node, 5, b);
-    put_message(&graph, 1, &node);
-    struct message model = finish(&graph);
+        stp_put_message(&node, 5, b);
+    stp_put_message(&graph, 1, &node);
+    struct stp_message model = finish(&graph);
     expect_error(&model, status, sentence);
 }
 
 static void test_attribute_errors(void **state)
 {
     (void)state;
-    struct message a = attr_of("a", 2), b = attr_of("a", 2);
+    struct stp_message a = stp_attr_message("a", 2), b = stp_attr_message("a", 2);
     expect_attr_error(&a, &b, STP_ERROR_INVALID_MODEL, "Relu 'r' has two attributes 'a'");
-    a = attr_of("a", 2);
-    put_float(&a, 2, 1);
+    a = stp_attr_message("a", 2);
+    stp_put_float(&a, 2, 1);
     expect_attr_error(&a, NULL, STP_ERROR_INVALID_MODEL, "attribute 'a' of Relu 'r': ought to be an integer, but holds something else");
-    a = attr_of("", 2);
+    a = stp_attr_message("", 2);
     expect_attr_error(&a, NULL, STP_ERROR_INVALID_MODEL, "Relu 'r' has an attribute without a name");
-    a = attr_of("a", 77);
+    a = stp_attr_message("a", 77);
     expect_attr_error(&a, NULL, STP_ERROR_INVALID_MODEL, "attribute 'a' of Relu 'r': type 77 is none");
-    a = attr_of("a", 4);
+    a = stp_attr_message("a", 4);
     expect_attr_error(&a, NULL, STP_ERROR_INVALID_MODEL, "attribute 'a' of Relu 'r': holds no tensor");
-    a = attr_of("then_branch", 5);
-    put_bytes(&a, 6, "", 0);
+    a = stp_attr_message("then_branch", 5);
+    stp_put_bytes(&a, 6, "", 0);
     expect_attr_error(&a, NULL, STP_ERROR_UNSUPPORTED, "Relu 'r': attribute 'then_branch' is a subgraph, which is not supported");
-    a = attr_of("a", 4);
+    a = stp_attr_message("a", 4);
     b = raw_tensor("t", F64, DIMS(1), "12345678", 8);
-    put_message(&a, 5, &b);
+    stp_put_message(&a, 5, &b);
     expect_attr_error(&a, NULL, STP_ERROR_UNSUPPORTED, "attribute 'a' is a tensor that is float64, which is not supported");
-    a = attr_of("a", 2);
-    put_text(&a, 21, "b");
+    a = stp_attr_message("a", 2);
+    stp_put_string(&a, 21, "b");
     expect_attr_error(&a, NULL, STP_ERROR_INVALID_MODEL, "Relu 'r': attribute 'a' refers to a function's attribute");
-    a = attr_of("a", 3);
-    put_bytes(&a, 4, "SAME\0UPPER", 10);
+    a = stp_attr_message("a", 3);
+    stp_put_bytes(&a, 4, "SAME\0UPPER", 10);
     expect_attr_error(&a, NULL, STP_ERROR_INVALID_MODEL, "attribute 'a' of Relu 'r': a name or text in it holds a NUL byte");
-    struct message graph = graph_of_x_y(), node = node_of("Relu", "", "r", "x", "y");
+    struct stp_message graph = graph_of_x_y(), node = stp_node_message("Relu", "", "r", "x", "y");
     for (int i = 0; i < 300; i++) {
         char name[16];
         snprintf(name, sizeof name, "a%d", i);
-        a = attr_of(name, 2);
-        put_message(&node, 5, &a);
+        a = stp_attr_message(name, 2);
+        stp_put_message(&node, 5, &a);
     }
-    put_message(&graph, 1, &node);
-    struct message model = finish(&graph);
+    stp_put_message(&graph, 1, &node);
+    struct stp_message model = finish(&graph);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "Relu 'r' has 300 attributes");
 }
 
 // Messages nested 100,000 deep, each as field `number` of the one around it.
-static struct message nest(uint32_t number)
+static struct stp_message nest(uint32_t number)
 {
     enum { DEEP = 100000 };
-    struct message backwards = {0}, out = {0};
+    struct stp_message backwards = {0}, out = {0};
     // From the inside out, written backwards.
     for (int i = 0; i < DEEP; i++) {
-        struct message head = {0};
-        put_varint(&head, (uint64_t)number << 3 | 2);
-        put_varint(&head, backwards.size);
+        struct stp_message head = {0};
+        stp_put_varint(&head, (uint64_t)number << 3 | 2);
+        stp_put_varint(&head, backwards.size);
         for (size_t j = head.size; j-- > 0;)
-            put_raw(&backwards, &head.bytes[j], 1);
+            stp_put_raw(&backwards, &head.bytes[j], 1);
         free(head.bytes);
     }
     for (size_t j = backwards.size; j-- > 0;)
-        put_raw(&out, &backwards.bytes[j], 1);
+        stp_put_raw(&out, &backwards.bytes[j], 1);
     free(backwards.bytes);
     return out;
 }
@@ -423,21 +423,21 @@ static struct message nest(uint32_t number)
 static void test_deep_messages(void **state)
 {
     (void)state;
-    struct message a = attr_of("body", 5), deep = nest(1);
-    put_message(&a, 6, &deep);
+    struct stp_message a = stp_attr_message("body", 5), deep = nest(1);
+    stp_put_message(&a, 6, &deep);
     expect_attr_error(&a, NULL, STP_ERROR_UNSUPPORTED, "attribute 'body' is a subgraph");
     // A sequence of sequences of … as an input's type.
-    struct message graph = graph_of_x_y(), info = {0};
+    struct stp_message graph = graph_of_x_y(), info = {0};
     deep = nest(4);
-    put_text(&info, 1, "z");
-    put_message(&info, 2, &deep);
-    put_message(&graph, 11, &info);
-    struct message model = finish(&graph);
+    stp_put_string(&info, 1, "z");
+    stp_put_message(&info, 2, &deep);
+    stp_put_message(&graph, 11, &info);
+    struct stp_message model = finish(&graph);
     expect_error(&model, STP_ERROR_UNSUPPORTED, "input 'z' is not declared as a tensor");
     graph = graph_of_x_y();
     put_node(&graph, "Relu", "r", "x", "y");
     deep = nest(1);
-    put_message(&graph, 1, &deep);
+    stp_put_message(&graph, 1, &deep);
     model = finish(&graph);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "node 1 of the graph");
 }
@@ -449,30 +449,30 @@ struct body_node {
 };
 
 // A function of domain "local"; `nodes` ends with a NULL type.
-static void put_function(struct message *model, const char *name, const char *inputs, const char *outputs,
+static void put_function(struct stp_message *model, const char *name, const char *inputs, const char *outputs,
                          const struct body_node *nodes)
 {
-    struct message f = {0};
-    put_text(&f, 1, name);
-    put_words(&f, 4, inputs);
-    put_words(&f, 5, outputs);
+    struct stp_message f = {0};
+    stp_put_string(&f, 1, name);
+    stp_put_words(&f, 4, inputs);
+    stp_put_words(&f, 5, outputs);
     for (; nodes->type; nodes++) {
-        struct message node = node_of(nodes->type, nodes->domain, "", nodes->inputs, nodes->outputs);
-        put_message(&f, 7, &node);
+        struct stp_message node = stp_node_message(nodes->type, nodes->domain, "", nodes->inputs, nodes->outputs);
+        stp_put_message(&f, 7, &node);
     }
-    put_import(&f, 9, "", 13);
-    put_import(&f, 9, "local", 1);
-    put_text(&f, 10, "local");
-    put_message(model, 25, &f);
+    stp_put_import(&f, 9, "", 13);
+    stp_put_import(&f, 9, "local", 1);
+    stp_put_string(&f, 10, "local");
+    stp_put_message(model, 25, &f);
 }
 
 // y = F(x)
-static struct message model_that_calls(const char *inputs, const char *outputs)
+static struct stp_message model_that_calls(const char *inputs, const char *outputs)
 {
-    struct message graph = graph_of_x_y(), node = node_of("F", "local", "call", inputs, outputs);
-    put_message(&graph, 1, &node);
-    struct message model = finish(&graph);
-    put_import(&model, 8, "local", 1);
+    struct stp_message graph = graph_of_x_y(), node = stp_node_message("F", "local", "call", inputs, outputs);
+    stp_put_message(&graph, 1, &node);
+    struct stp_message model = finish(&graph);
+    stp_put_import(&model, 8, "local", 1);
     return model;
 }
 
@@ -480,7 +480,7 @@ static void test_function_errors(void **state)
 {
     (void)state;
     const struct body_node relu[] = {{"Relu", "", "a", "b"}, {0}};
-    struct message model = model_that_calls("x", "y");
+    struct stp_message model = model_that_calls("x", "y");
     expect_error(&model, STP_ERROR_UNSUPPORTED, "F of domain local ('call')");
     model = model_that_calls("x", "y");
     put_function(&model, "F", "a", "b", relu);
@@ -512,13 +512,13 @@ static void test_function_errors(void **state)
     put_function(&model, "F", "a", "b", (const struct body_node[]){{"Relu", "", "a", "b"}, {"Relu", "", "a", "b"}, {0}});
     expect_error(&model, STP_ERROR_INVALID_MODEL, "makes 'b', which another node makes too");
     model = model_that_calls("x", "y");
-    struct message f = {0}, node = node_of("Relu", "", "", "a", "b");
-    put_text(&f, 1, "F");
-    put_words(&f, 4, "a");
-    put_words(&f, 5, "b");
-    put_message(&f, 7, &node);
-    put_text(&f, 10, "local");
-    put_message(&model, 25, &f);
+    struct stp_message f = {0}, node = stp_node_message("Relu", "", "", "a", "b");
+    stp_put_string(&f, 1, "F");
+    stp_put_words(&f, 4, "a");
+    stp_put_words(&f, 5, "b");
+    stp_put_message(&f, 7, &node);
+    stp_put_string(&f, 10, "local");
+    stp_put_message(&model, 25, &f);
     expect_error(&model, STP_ERROR_INVALID_MODEL, "Relu 'call/b': its function imports no opset of domain ''");
 }
 
@@ -527,7 +527,7 @@ static void test_functions_that_explode(void **state)
 {
     (void)state;
     for (int empty = 0; empty < 2; empty++) {
-        struct message model = model_that_calls(empty ? "" : "x", "y");
+        struct stp_message model = model_that_calls(empty ? "" : "x", "y");
         for (int i = 0; i < 40; i++) {
             char name[16] = "F", next[16];
             if (i)
@@ -545,7 +545,7 @@ static void test_functions_that_explode(void **state)
             expect_error(&model, STP_ERROR_UNSUPPORTED, "inlining makes more than");
     }
     // A chain of calls, one deeper than is allowed.
-    struct message model = model_that_calls("x", "y");
+    struct stp_message model = model_that_calls("x", "y");
     for (int i = 0; i < 100; i++) {
         char name[16] = "F", next[16];
         if (i)
@@ -579,15 +579,15 @@ static void write_file(const char *name, const void *bytes, size_t size)
 // w: three floats at `offset` of `location`.
 static stp_status load_external(const char *location, const char *offset, const char *length, float *first)
 {
-    struct message t = tensor_head("w", F32, DIMS(3));
-    put_int(&t, 14, 1);
+    struct stp_message t = stp_tensor_message("w", F32, DIMS(3));
+    stp_put_int(&t, 14, 1);
     if (location)
         put_pair(&t, 13, "location", location);
     if (offset)
         put_pair(&t, 13, "offset", offset);
     if (length)
         put_pair(&t, 13, "length", length);
-    struct message model = model_of_tensor(&t);
+    struct stp_message model = model_of_tensor(&t);
     write_file("inner/model.onnx", model.bytes, model.size);
     free(model.bytes);
     struct stp_graph *graph;
@@ -658,61 +658,61 @@ static void test_external_data(void **state)
 // Damage -------------------------------------------------------------------------------------------------------------
 
 // A bit of everything.
-static struct message rich_model(void)
+static struct stp_message rich_model(void)
 {
     const float floats[] = {1, 2, 3};
     const int64_t longs[] = {3, 1};
-    struct message graph = {0}, node, a, t;
-    node = node_of("Constant", "", "", "", "shape");
-    a = attr_of("value_ints", 7);
-    put_int(&a, 8, 3);
-    put_int(&a, 8, 1);
-    put_message(&node, 5, &a);
-    put_message(&graph, 1, &node);
+    struct stp_message graph = {0}, node, a, t;
+    node = stp_node_message("Constant", "", "", "", "shape");
+    a = stp_attr_message("value_ints", 7);
+    stp_put_int(&a, 8, 3);
+    stp_put_int(&a, 8, 1);
+    stp_put_message(&node, 5, &a);
+    stp_put_message(&graph, 1, &node);
     put_node(&graph, "Reshape", "reshape", "x shape", "flat");
-    node = node_of("F", "local", "call", "flat", "z");
-    a = attr_of("to", 2);
-    put_int(&a, 3, 1);
-    put_message(&node, 5, &a);
-    put_message(&graph, 1, &node);
+    node = stp_node_message("F", "local", "call", "flat", "z");
+    a = stp_attr_message("to", 2);
+    stp_put_int(&a, 3, 1);
+    stp_put_message(&node, 5, &a);
+    stp_put_message(&graph, 1, &node);
     put_node(&graph, "Add", "add", "z w", "sum");
-    node = node_of("Concat", "", "", "sum bias", "y");
-    a = attr_of("axis", 2);
-    put_int(&a, 3, 1);
-    put_message(&node, 5, &a);
-    put_message(&graph, 1, &node);
+    node = stp_node_message("Concat", "", "", "sum bias", "y");
+    a = stp_attr_message("axis", 2);
+    stp_put_int(&a, 3, 1);
+    stp_put_message(&node, 5, &a);
+    stp_put_message(&graph, 1, &node);
     t = raw_tensor("w", F32, DIMS(3, 1), floats, sizeof floats);
-    put_message(&graph, 5, &t);
-    t = tensor_head("bias", F32, DIMS(3, 1));
-    put_bytes(&t, 4, floats, sizeof floats);
-    put_message(&graph, 5, &t);
+    stp_put_message(&graph, 5, &t);
+    t = stp_tensor_message("bias", F32, DIMS(3, 1));
+    stp_put_bytes(&t, 4, floats, sizeof floats);
+    stp_put_message(&graph, 5, &t);
     t = raw_tensor("unused", I64, DIMS(2), longs, sizeof longs);
-    put_message(&graph, 5, &t);
-    put_info(&graph, 11, "x", F32, 2, (const int64_t[]){-1, 3});
-    put_info(&graph, 12, "y", F32, 2, (const int64_t[]){3, 2});
-    put_info(&graph, 13, "sum", F32, 2, (const int64_t[]){3, 1});
-    struct message model = finish(&graph), f = {0};
-    put_import(&model, 8, "local", 1);
+    stp_put_message(&graph, 5, &t);
+    stp_put_port(&graph, 11, "x", F32, 2, (const int64_t[]){-1, 3});
+    stp_put_port(&graph, 12, "y", F32, 2, (const int64_t[]){3, 2});
+    stp_put_port(&graph, 13, "sum", F32, 2, (const int64_t[]){3, 1});
+    struct stp_message model = finish(&graph), f = {0};
+    stp_put_import(&model, 8, "local", 1);
     put_pair(&model, 14, "stipple.labels", "[\"a\"]");
-    node = node_of("Cast", "", "", "a", "b");
-    a = attr_of("to", 2);
-    put_text(&a, 21, "to");
-    put_message(&node, 5, &a);
-    put_message(&f, 7, &node);
-    put_text(&f, 1, "F");
-    put_words(&f, 4, "a");
-    put_words(&f, 5, "b");
-    put_text(&f, 6, "to");
-    put_import(&f, 9, "", 13);
-    put_text(&f, 10, "local");
-    put_message(&model, 25, &f);
+    node = stp_node_message("Cast", "", "", "a", "b");
+    a = stp_attr_message("to", 2);
+    stp_put_string(&a, 21, "to");
+    stp_put_message(&node, 5, &a);
+    stp_put_message(&f, 7, &node);
+    stp_put_string(&f, 1, "F");
+    stp_put_words(&f, 4, "a");
+    stp_put_words(&f, 5, "b");
+    stp_put_string(&f, 6, "to");
+    stp_put_import(&f, 9, "", 13);
+    stp_put_string(&f, 10, "local");
+    stp_put_message(&model, 25, &f);
     return model;
 }
 
 static void test_truncated(void **state)
 {
     (void)state;
-    struct message model = rich_model();
+    struct stp_message model = rich_model();
     assert_int_equal(try_bytes(model.bytes, model.size), STP_OK);
     for (size_t size = 0; size < model.size; size++)
         try_bytes(model.bytes, size);
@@ -722,7 +722,7 @@ static void test_truncated(void **state)
 static void test_every_bit(void **state)
 {
     (void)state;
-    struct message model = rich_model();
+    struct stp_message model = rich_model();
     int good = 0;
     for (size_t bit = 0; bit < 8 * model.size; bit++) {
         model.bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
@@ -739,7 +739,7 @@ static void test_random_damage(void **state)
     (void)state;
     uint64_t random = 1;
     for (int round = 0; round < 20000; round++) {
-        struct message model = rich_model();
+        struct stp_message model = rich_model();
         for (int i = 0; i < 1 + round % 4; i++) {
             random = random * 6364136223846793005u + 1442695040888963407u;
             size_t from = (size_t)(random >> 33) % model.size, to = (size_t)(random >> 13) % model.size;

@@ -14,19 +14,19 @@
 #include "onnx_writer.h"
 
 // y = x + b with b of three elements, which is an input too where `is_default`.
-static struct message sum_model(bool is_default)
+static struct stp_message sum_model(bool is_default)
 {
     const float floats[] = {1, 2, 3};
-    struct message graph = {0}, tensor = raw_tensor("b", F32, 1, (const int64_t[]){3}, floats, sizeof floats);
-    struct message node = node_of("Add", "", "sum", "x b", "y");
-    put_message(&graph, 1, &node);
-    put_message(&graph, 5, &tensor);
-    put_info(&graph, 11, "x", F32, 2, (const int64_t[]){-1, 3});
+    struct stp_message graph = {0}, tensor = raw_tensor("b", F32, 1, (const int64_t[]){3}, floats, sizeof floats);
+    struct stp_message node = stp_node_message("Add", "", "sum", "x b", "y");
+    stp_put_message(&graph, 1, &node);
+    stp_put_message(&graph, 5, &tensor);
+    stp_put_port(&graph, 11, "x", F32, 2, (const int64_t[]){-1, 3});
     if (is_default)
-        put_info(&graph, 11, "b", F32, 1, (const int64_t[]){-1});
-    put_info(&graph, 12, "y", F32, -1, NULL);
-    struct message model = model_of(&graph, 8);
-    put_import(&model, 8, "", 13);
+        stp_put_port(&graph, 11, "b", F32, 1, (const int64_t[]){-1});
+    stp_put_port(&graph, 12, "y", F32, -1, NULL);
+    struct stp_message model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 13);
     put_pair(&model, 14, "stipple.task", "classify");
     return model;
 }
@@ -66,7 +66,7 @@ static void test_from_memory(void **state)
 {
     (void)state;
     for (int is_default = 0; is_default < 2; is_default++) {
-        struct message bytes = sum_model(is_default);
+        struct stp_message bytes = sum_model(is_default);
         stp_model *model;
         if (stp_model_load_memory(&model, context, bytes.bytes, bytes.size) != STP_OK)
             fail_msg("%s", stp_last_error(context));
@@ -83,7 +83,7 @@ static void test_from_a_file(void **state)
     char path[] = "/tmp/stipple_model_XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    struct message bytes = sum_model(false);
+    struct stp_message bytes = sum_model(false);
     assert_int_equal(write(fd, bytes.bytes, bytes.size), bytes.size);
     close(fd);
     free(bytes.bytes);

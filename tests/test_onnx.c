@@ -15,8 +15,8 @@
 #define DIMS(...) (sizeof(int64_t[]){__VA_ARGS__} / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
 
 // Loads from memory that outlives the graph; the model is taken over.
-static struct message loaded;
-static struct stp_graph *load(struct message *model)
+static struct stp_message loaded;
+static struct stp_graph *load(struct stp_message *model)
 {
     struct stp_graph *graph;
     loaded = *model;
@@ -45,10 +45,10 @@ static struct stp_value *find(const struct stp_graph *graph, const char *name)
     return NULL;
 }
 
-static void put_node(struct message *graph, const char *type, const char *name, const char *inputs, const char *outputs)
+static void put_node(struct stp_message *graph, const char *type, const char *name, const char *inputs, const char *outputs)
 {
-    struct message node = node_of(type, "", name, inputs, outputs);
-    put_message(graph, 1, &node);
+    struct stp_message node = stp_node_message(type, "", name, inputs, outputs);
+    stp_put_message(graph, 1, &node);
 }
 
 // Wire ---------------------------------------------------------------------------------------------------------------
@@ -56,10 +56,10 @@ static void put_node(struct message *graph, const char *type, const char *name, 
 static void test_wire_numbers(void **state)
 {
     (void)state;
-    struct message m = {0};
-    put_int(&m, 1, -1);
-    put_int(&m, 1, INT64_MIN);
-    put_bytes(&m, 1, "\x05\xac\x02", 3);
+    struct stp_message m = {0};
+    stp_put_int(&m, 1, -1);
+    stp_put_int(&m, 1, INT64_MIN);
+    stp_put_bytes(&m, 1, "\x05\xac\x02", 3);
     struct stp_wire wire = stp_wire_open(m.bytes, m.size);
     int64_t numbers[8], *end = numbers;
     size_t count = 0;
@@ -111,10 +111,10 @@ static void test_wire_errors(void **state)
 static void test_wire_depth(void **state)
 {
     (void)state;
-    struct message m = {0};
+    struct stp_message m = {0};
     for (int i = 0; i < 2 * STP_WIRE_MAX_DEPTH; i++) {
-        struct message outer = {0};
-        put_message(&outer, 1, &m);
+        struct stp_message outer = {0};
+        stp_put_message(&outer, 1, &m);
         m = outer;
     }
     struct stp_wire wire = stp_wire_open(m.bytes, m.size);
@@ -134,7 +134,7 @@ static void test_wire_depth(void **state)
 
 // Tensors ------------------------------------------------------------------------------------------------------------
 
-static void expect_tensor(struct message *m, stp_dtype dtype, const void *data, size_t size)
+static void expect_tensor(struct stp_message *m, stp_dtype dtype, const void *data, size_t size)
 {
     stp_tensor tensor;
     if (stp_tensor_parse(&tensor, context, m->bytes, m->size) != STP_OK)
@@ -144,7 +144,7 @@ static void expect_tensor(struct message *m, stp_dtype dtype, const void *data, 
     assert_memory_equal(tensor.data, data, size);
     free(tensor.data);
     free(m->bytes);
-    *m = (struct message){0};
+    *m = (struct stp_message){0};
 }
 
 static void test_tensor_forms(void **state)
@@ -154,30 +154,30 @@ static void test_tensor_forms(void **state)
     const int64_t longs[] = {INT64_MIN, -1, 7};
     const int32_t ints[] = {INT32_MIN, -1, 7};
     const uint8_t bytes[] = {0, 1, 1};
-    struct message m = raw_tensor("t", F32, DIMS(3, 1), floats, sizeof floats);
+    struct stp_message m = raw_tensor("t", F32, DIMS(3, 1), floats, sizeof floats);
     expect_tensor(&m, STP_F32, floats, sizeof floats);
     m = raw_tensor("t", I64, DIMS(3), longs, sizeof longs);
     expect_tensor(&m, STP_I64, longs, sizeof longs);
     m = raw_tensor("t", BOOL, DIMS(3), bytes, sizeof bytes);
     expect_tensor(&m, STP_BOOL, bytes, sizeof bytes);
-    m = tensor_head("t", F32, DIMS(3)); // packed, then single
-    put_bytes(&m, 4, floats, 8);
-    put_float(&m, 4, floats[2]);
+    m = stp_tensor_message("t", F32, DIMS(3)); // packed, then single
+    stp_put_bytes(&m, 4, floats, 8);
+    stp_put_float(&m, 4, floats[2]);
     expect_tensor(&m, STP_F32, floats, sizeof floats);
-    m = tensor_head("t", I64, DIMS(3));
+    m = stp_tensor_message("t", I64, DIMS(3));
     for (int i = 0; i < 3; i++)
-        put_int(&m, 7, longs[i]);
+        stp_put_int(&m, 7, longs[i]);
     expect_tensor(&m, STP_I64, longs, sizeof longs);
-    m = tensor_head("t", I32, DIMS(3));
+    m = stp_tensor_message("t", I32, DIMS(3));
     for (int i = 0; i < 3; i++)
-        put_int(&m, 5, ints[i]);
+        stp_put_int(&m, 5, ints[i]);
     expect_tensor(&m, STP_I32, ints, sizeof ints);
-    m = tensor_head("t", U8, DIMS(3));
-    put_bytes(&m, 5, "\x00\x01\x01", 3);
+    m = stp_tensor_message("t", U8, DIMS(3));
+    stp_put_bytes(&m, 5, "\x00\x01\x01", 3);
     expect_tensor(&m, STP_U8, bytes, sizeof bytes);
     m = raw_tensor("t", F32, 0, NULL, floats, 4); // scalar
     expect_tensor(&m, STP_F32, floats, 4);
-    m = tensor_head("t", F32, DIMS(3, 0)); // nothing
+    m = stp_tensor_message("t", F32, DIMS(3, 0)); // nothing
     expect_tensor(&m, STP_F32, "", 0);
 }
 
@@ -187,15 +187,15 @@ static void test_plain_model(void **state)
 {
     (void)state;
     const float weights[] = {1, 2, 3};
-    struct message graph = {0}, tensor = raw_tensor("w", F32, DIMS(3, 1, 1), weights, sizeof weights);
+    struct stp_message graph = {0}, tensor = raw_tensor("w", F32, DIMS(3, 1, 1), weights, sizeof weights);
     put_node(&graph, "Add", "", "r w", "y"); // not in topological order
     put_node(&graph, "Relu", "first", "x", "r");
-    put_message(&graph, 5, &tensor);
-    put_info(&graph, 11, "x", F32, 4, (const int64_t[]){-1, 3, 4, 5});
-    put_info(&graph, 12, "y", F32, 4, (const int64_t[]){-1, 3, 4, 5});
-    put_info(&graph, 13, "r", F32, -1, NULL);
-    struct message model = model_of(&graph, 8);
-    put_import(&model, 8, "", 13);
+    stp_put_message(&graph, 5, &tensor);
+    stp_put_port(&graph, 11, "x", F32, 4, (const int64_t[]){-1, 3, 4, 5});
+    stp_put_port(&graph, 12, "y", F32, 4, (const int64_t[]){-1, 3, 4, 5});
+    stp_put_port(&graph, 13, "r", F32, -1, NULL);
+    struct stp_message model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 13);
     put_pair(&model, 14, "stipple.task", "classify");
     struct stp_graph *g = load(&model);
     check(g);
@@ -221,53 +221,53 @@ static void test_plain_model(void **state)
     drop(g);
 }
 
-static void put_attr(struct message *node, struct message *attr)
+static void put_attr(struct stp_message *node, struct stp_message *attr)
 {
-    put_message(node, 5, attr);
+    stp_put_message(node, 5, attr);
 }
 
 static void test_attributes(void **state)
 {
     (void)state;
     const float floats[] = {0.5f, -1};
-    struct message graph = {0}, node = node_of("Any", "x.y", "n", "x", "y");
-    struct message a = attr_of("float", 1);
-    put_float(&a, 2, 0.25f);
+    struct stp_message graph = {0}, node = stp_node_message("Any", "x.y", "n", "x", "y");
+    struct stp_message a = stp_attr_message("float", 1);
+    stp_put_float(&a, 2, 0.25f);
     put_attr(&node, &a);
-    a = attr_of("int", 2);
-    put_int(&a, 3, -5);
+    a = stp_attr_message("int", 2);
+    stp_put_int(&a, 3, -5);
     put_attr(&node, &a);
-    a = attr_of("zero", 2); // a writer may leave a zero out
+    a = stp_attr_message("zero", 2); // a writer may leave a zero out
     put_attr(&node, &a);
-    a = attr_of("string", 3);
-    put_text(&a, 4, "SAME_UPPER");
+    a = stp_attr_message("string", 3);
+    stp_put_string(&a, 4, "SAME_UPPER");
     put_attr(&node, &a);
-    struct message tensor = raw_tensor("", F32, DIMS(2), floats, sizeof floats);
-    a = attr_of("tensor", 4);
-    put_message(&a, 5, &tensor);
+    struct stp_message tensor = raw_tensor("", F32, DIMS(2), floats, sizeof floats);
+    a = stp_attr_message("tensor", 4);
+    stp_put_message(&a, 5, &tensor);
     put_attr(&node, &a);
-    a = attr_of("floats", 6);
-    put_float(&a, 7, floats[0]);
-    put_float(&a, 7, floats[1]);
+    a = stp_attr_message("floats", 6);
+    stp_put_float(&a, 7, floats[0]);
+    stp_put_float(&a, 7, floats[1]);
     put_attr(&node, &a);
-    a = attr_of("ints", 7);
-    put_bytes(&a, 8, "\x01\x02", 2);
-    put_int(&a, 8, -3);
+    a = stp_attr_message("ints", 7);
+    stp_put_bytes(&a, 8, "\x01\x02", 2);
+    stp_put_int(&a, 8, -3);
     put_attr(&node, &a);
-    a = attr_of("strings", 8);
-    put_text(&a, 9, "a");
-    put_text(&a, 9, "");
+    a = stp_attr_message("strings", 8);
+    stp_put_string(&a, 9, "a");
+    stp_put_string(&a, 9, "");
     put_attr(&node, &a);
-    put_text(&a, 1, "untyped"); // as the first files were
-    put_int(&a, 3, 9);
+    stp_put_string(&a, 1, "untyped"); // as the first files were
+    stp_put_int(&a, 3, 9);
     put_attr(&node, &a);
-    a = attr_of("graph", 5);
-    put_bytes(&a, 6, "", 0);
+    a = stp_attr_message("graph", 5);
+    stp_put_bytes(&a, 6, "", 0);
     put_attr(&node, &a);
-    put_message(&graph, 1, &node);
-    put_info(&graph, 11, "x", F32, 0, NULL);
-    put_info(&graph, 12, "y", F32, 0, NULL);
-    struct message model = model_of(&graph, 8);
+    stp_put_message(&graph, 1, &node);
+    stp_put_port(&graph, 11, "x", F32, 0, NULL);
+    stp_put_port(&graph, 12, "y", F32, 0, NULL);
+    struct stp_message model = stp_model_message(&graph, 8);
     struct stp_graph *g = load(&model);
     const struct stp_node *n = g->nodes[0];
     int64_t i;
@@ -310,42 +310,42 @@ static void test_constants(void **state)
 {
     (void)state;
     const int64_t longs[] = {4, 5};
-    struct message graph = {0}, node, a, tensor = raw_tensor("", I64, DIMS(2), longs, sizeof longs);
-    node = node_of("Constant", "", "", "", "tensor");
-    a = attr_of("value", 4);
-    put_message(&a, 5, &tensor);
+    struct stp_message graph = {0}, node, a, tensor = raw_tensor("", I64, DIMS(2), longs, sizeof longs);
+    node = stp_node_message("Constant", "", "", "", "tensor");
+    a = stp_attr_message("value", 4);
+    stp_put_message(&a, 5, &tensor);
     put_attr(&node, &a);
-    put_message(&graph, 1, &node);
-    node = node_of("Constant", "", "", "", "float");
-    a = attr_of("value_float", 1);
-    put_float(&a, 2, 3);
+    stp_put_message(&graph, 1, &node);
+    node = stp_node_message("Constant", "", "", "", "float");
+    a = stp_attr_message("value_float", 1);
+    stp_put_float(&a, 2, 3);
     put_attr(&node, &a);
-    put_message(&graph, 1, &node);
-    node = node_of("Constant", "", "", "", "int");
-    a = attr_of("value_int", 2);
-    put_int(&a, 3, 7);
+    stp_put_message(&graph, 1, &node);
+    node = stp_node_message("Constant", "", "", "", "int");
+    a = stp_attr_message("value_int", 2);
+    stp_put_int(&a, 3, 7);
     put_attr(&node, &a);
-    put_message(&graph, 1, &node);
-    node = node_of("Constant", "", "", "", "floats");
-    a = attr_of("value_floats", 6);
-    put_float(&a, 7, 1);
+    stp_put_message(&graph, 1, &node);
+    node = stp_node_message("Constant", "", "", "", "floats");
+    a = stp_attr_message("value_floats", 6);
+    stp_put_float(&a, 7, 1);
     put_attr(&node, &a);
-    put_message(&graph, 1, &node);
-    node = node_of("Constant", "", "", "", "ints");
-    a = attr_of("value_ints", 7);
-    put_int(&a, 8, 8);
-    put_int(&a, 8, 9);
+    stp_put_message(&graph, 1, &node);
+    node = stp_node_message("Constant", "", "", "", "ints");
+    a = stp_attr_message("value_ints", 7);
+    stp_put_int(&a, 8, 8);
+    stp_put_int(&a, 8, 9);
     put_attr(&node, &a);
-    put_message(&graph, 1, &node);
-    node = node_of("Constant", "", "", "", "unused"); // strings are not supported: ignored, nobody reads it
-    a = attr_of("value_string", 3);
-    put_text(&a, 4, "s");
+    stp_put_message(&graph, 1, &node);
+    node = stp_node_message("Constant", "", "", "", "unused"); // strings are not supported: ignored, nobody reads it
+    a = stp_attr_message("value_string", 3);
+    stp_put_string(&a, 4, "s");
     put_attr(&node, &a);
-    put_message(&graph, 1, &node);
+    stp_put_message(&graph, 1, &node);
     put_node(&graph, "Identity", "", "tensor", "y");
-    put_info(&graph, 12, "y", I64, 1, (const int64_t[]){2});
-    struct message model = model_of(&graph, 8);
-    put_import(&model, 8, "ai.onnx", 13);
+    stp_put_port(&graph, 12, "y", I64, 1, (const int64_t[]){2});
+    struct stp_message model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "ai.onnx", 13);
     struct stp_graph *g = load(&model);
     check(g);
     assert_int_equal(g->n_nodes, 1);
@@ -365,26 +365,26 @@ static void test_constants(void **state)
 }
 
 // y = x + seed, and an unused initializer of a type that is not supported.
-static struct message model_with_default(int64_t ir_version)
+static struct stp_message model_with_default(int64_t ir_version)
 {
     const int64_t seed = 3;
-    struct message graph = {0}, tensor = raw_tensor("seed", I64, DIMS(1), &seed, sizeof seed);
+    struct stp_message graph = {0}, tensor = raw_tensor("seed", I64, DIMS(1), &seed, sizeof seed);
     put_node(&graph, "Add", "", "x seed", "y");
-    put_message(&graph, 5, &tensor);
+    stp_put_message(&graph, 5, &tensor);
     tensor = raw_tensor("halves", F16, DIMS(2), "abcd", 4);
-    put_message(&graph, 5, &tensor);
-    put_info(&graph, 11, "x", I64, 1, (const int64_t[]){4});
-    put_info(&graph, 11, "seed", I64, 1, (const int64_t[]){-1});
-    put_info(&graph, 12, "y", I64, -1, NULL);
-    struct message model = model_of(&graph, ir_version);
-    put_import(&model, 8, "", 14);
+    stp_put_message(&graph, 5, &tensor);
+    stp_put_port(&graph, 11, "x", I64, 1, (const int64_t[]){4});
+    stp_put_port(&graph, 11, "seed", I64, 1, (const int64_t[]){-1});
+    stp_put_port(&graph, 12, "y", I64, -1, NULL);
+    struct stp_message model = stp_model_message(&graph, ir_version);
+    stp_put_import(&model, 8, "", 14);
     return model;
 }
 
 static void test_defaults(void **state)
 {
     (void)state;
-    struct message model = model_with_default(8);
+    struct stp_message model = model_with_default(8);
     struct stp_graph *g = load(&model);
     check(g);
     struct stp_value *seed = find(g, "seed");
@@ -411,17 +411,17 @@ static void test_many_nodes(void **state)
     (void)state;
     // Backwards, so that sorting has to go as deep as there are nodes.
     enum { COUNT = 100000 };
-    struct message graph = {0};
+    struct stp_message graph = {0};
     char in[16], out[16];
     for (int i = COUNT; i > 0; i--) {
         snprintf(in, sizeof in, "v%d", i - 1);
         snprintf(out, sizeof out, "v%d", i);
         put_node(&graph, "Relu", "", in, out);
     }
-    put_info(&graph, 11, "v0", F32, -1, NULL);
-    put_info(&graph, 12, out, F32, -1, NULL);
-    struct message model = model_of(&graph, 8);
-    put_import(&model, 8, "", 13);
+    stp_put_port(&graph, 11, "v0", F32, -1, NULL);
+    stp_put_port(&graph, 12, out, F32, -1, NULL);
+    struct stp_message model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 13);
     struct stp_graph *g = load(&model);
     check(g);
     assert_int_equal(g->n_nodes, COUNT);
@@ -444,65 +444,65 @@ static void test_unique_names(void **state)
 
 // Functions ----------------------------------------------------------------------------------------------------------
 
-static void put_ref(struct message *node, const char *name, int type, const char *ref)
+static void put_ref(struct stp_message *node, const char *name, int type, const char *ref)
 {
-    struct message attr = attr_of(name, type);
-    put_text(&attr, 21, ref);
-    put_message(node, 5, &attr);
+    struct stp_message attr = stp_attr_message(name, type);
+    stp_put_string(&attr, 21, ref);
+    stp_put_message(node, 5, &attr);
 }
 
 // f(x, b) = Add(Cast(x, to = @to), b) with a default for `to`, and an inner constant; g(x) = f(f(x))
-static struct message model_with_functions(void)
+static struct stp_message model_with_functions(void)
 {
-    struct message graph = {0}, f = {0}, g = {0};
-    struct message node = node_of("Cast", "", "cast", "x", "inner");
+    struct stp_message graph = {0}, f = {0}, g = {0};
+    struct stp_message node = stp_node_message("Cast", "", "cast", "x", "inner");
     put_ref(&node, "to", 2, "to");
-    put_message(&f, 7, &node);
-    node = node_of("Constant", "", "", "", "one");
-    struct message attr = attr_of("value_float", 1);
-    put_float(&attr, 2, 1);
-    put_message(&node, 5, &attr);
-    put_message(&f, 7, &node);
-    node = node_of("Max", "", "", "inner one b", "out");
-    put_message(&f, 7, &node);
-    put_text(&f, 1, "F");
-    put_words(&f, 4, "x b");
-    put_words(&f, 5, "out");
-    attr = attr_of("to", 2);
-    put_int(&attr, 3, 1);
-    put_message(&f, 11, &attr);
-    put_import(&f, 9, "", 13);
-    put_text(&f, 10, "local");
+    stp_put_message(&f, 7, &node);
+    node = stp_node_message("Constant", "", "", "", "one");
+    struct stp_message attr = stp_attr_message("value_float", 1);
+    stp_put_float(&attr, 2, 1);
+    stp_put_message(&node, 5, &attr);
+    stp_put_message(&f, 7, &node);
+    node = stp_node_message("Max", "", "", "inner one b", "out");
+    stp_put_message(&f, 7, &node);
+    stp_put_string(&f, 1, "F");
+    stp_put_words(&f, 4, "x b");
+    stp_put_words(&f, 5, "out");
+    attr = stp_attr_message("to", 2);
+    stp_put_int(&attr, 3, 1);
+    stp_put_message(&f, 11, &attr);
+    stp_put_import(&f, 9, "", 13);
+    stp_put_string(&f, 10, "local");
 
-    node = node_of("F", "local", "once", "x", "inner");
-    put_message(&g, 7, &node);
-    node = node_of("F", "local", "twice", "inner", "out");
-    put_message(&g, 7, &node);
-    put_text(&g, 1, "G");
-    put_words(&g, 4, "x");
-    put_words(&g, 5, "out");
-    put_import(&g, 9, "local", 1);
-    put_text(&g, 10, "local");
+    node = stp_node_message("F", "local", "once", "x", "inner");
+    stp_put_message(&g, 7, &node);
+    node = stp_node_message("F", "local", "twice", "inner", "out");
+    stp_put_message(&g, 7, &node);
+    stp_put_string(&g, 1, "G");
+    stp_put_words(&g, 4, "x");
+    stp_put_words(&g, 5, "out");
+    stp_put_import(&g, 9, "local", 1);
+    stp_put_string(&g, 10, "local");
 
-    node = node_of("G", "local", "call", "x", "call/once/inner"); // a name that inlining would like to have
-    put_message(&graph, 1, &node);
-    node = node_of("F", "local", "", "call/once/inner z", "y");
-    put_message(&graph, 1, &node);
-    put_info(&graph, 11, "x", F32, -1, NULL);
-    put_info(&graph, 11, "z", F32, -1, NULL);
-    put_info(&graph, 12, "y", F32, -1, NULL);
-    struct message model = model_of(&graph, 10);
-    put_import(&model, 8, "", 18);
-    put_import(&model, 8, "local", 1);
-    put_message(&model, 25, &f);
-    put_message(&model, 25, &g);
+    node = stp_node_message("G", "local", "call", "x", "call/once/inner"); // a name that inlining would like to have
+    stp_put_message(&graph, 1, &node);
+    node = stp_node_message("F", "local", "", "call/once/inner z", "y");
+    stp_put_message(&graph, 1, &node);
+    stp_put_port(&graph, 11, "x", F32, -1, NULL);
+    stp_put_port(&graph, 11, "z", F32, -1, NULL);
+    stp_put_port(&graph, 12, "y", F32, -1, NULL);
+    struct stp_message model = stp_model_message(&graph, 10);
+    stp_put_import(&model, 8, "", 18);
+    stp_put_import(&model, 8, "local", 1);
+    stp_put_message(&model, 25, &f);
+    stp_put_message(&model, 25, &g);
     return model;
 }
 
 static void test_functions(void **state)
 {
     (void)state;
-    struct message model = model_with_functions();
+    struct stp_message model = model_with_functions();
     struct stp_graph *g = load(&model);
     static const char *const names[] = {"call/once/cast", "call/once/out", "call/twice/cast",
                                         "call/twice/out", "y/cast",        "y/out"};
@@ -532,21 +532,21 @@ static void test_functions(void **state)
 static void test_our_functions_stay(void **state)
 {
     (void)state;
-    struct message graph = {0}, f = {0}, node = node_of("Sample", "stipple", "s", "x seed", "y");
-    put_message(&graph, 1, &node);
-    put_info(&graph, 11, "x", F32, -1, NULL);
-    put_info(&graph, 11, "seed", I64, -1, NULL);
-    put_info(&graph, 12, "y", F32, -1, NULL);
-    node = node_of("Whatever", "", "", "logits seed", "mask");
-    put_message(&f, 7, &node);
-    put_text(&f, 1, "Sample");
-    put_words(&f, 4, "logits seed");
-    put_words(&f, 5, "mask");
-    put_text(&f, 10, "stipple");
-    struct message model = model_of(&graph, 8);
-    put_import(&model, 8, "", 18);
-    put_import(&model, 8, "stipple", 1);
-    put_message(&model, 25, &f);
+    struct stp_message graph = {0}, f = {0}, node = stp_node_message("Sample", "stipple", "s", "x seed", "y");
+    stp_put_message(&graph, 1, &node);
+    stp_put_port(&graph, 11, "x", F32, -1, NULL);
+    stp_put_port(&graph, 11, "seed", I64, -1, NULL);
+    stp_put_port(&graph, 12, "y", F32, -1, NULL);
+    node = stp_node_message("Whatever", "", "", "logits seed", "mask");
+    stp_put_message(&f, 7, &node);
+    stp_put_string(&f, 1, "Sample");
+    stp_put_words(&f, 4, "logits seed");
+    stp_put_words(&f, 5, "mask");
+    stp_put_string(&f, 10, "stipple");
+    struct stp_message model = stp_model_message(&graph, 8);
+    stp_put_import(&model, 8, "", 18);
+    stp_put_import(&model, 8, "stipple", 1);
+    stp_put_message(&model, 25, &f);
     struct stp_graph *g = load(&model);
     assert_int_equal(g->n_nodes, 1);
     assert_string_equal(g->nodes[0]->type, "Sample");
