@@ -188,8 +188,20 @@ static void test_quirks(void **state)
     assert_int_equal(stp_device_quirks(&uhd), 0);
 }
 
+static void test_makers(void **state)
+{
+    (void)state;
+    assert_int_equal(stp_device_maker(&pocl_cpu), STP_MAKER_AMD);
+    assert_int_equal(stp_device_maker(&intel_cpu), STP_MAKER_AMD); // Intel's runtime on an AMD CPU
+    assert_int_equal(stp_device_maker(&vega_8), STP_MAKER_AMD);
+    assert_int_equal(stp_device_maker(&rx_580), STP_MAKER_AMD);
+    assert_int_equal(stp_device_maker(&uhd), STP_MAKER_INTEL);
+    assert_int_equal(stp_device_maker(&rtx_3060), STP_MAKER_NVIDIA);
+    assert_int_equal(stp_device_maker(&llvmpipe), STP_MAKER_OTHER);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_quirks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_quirks), cmocka_unit_test(test_makers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

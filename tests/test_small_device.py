@@ -63,11 +63,20 @@ class SmallDevice(CommandTest):
         self.assertTrue(done.returncode == 0 and count and int(count[1]), f'{words}: {done.stdout}')
         print(f'{words}: {count[1]} passed', flush=True)
 
+    def check_tuning(self, words):
+        """The kernels for GPUs have other numbers to tune."""
+        told = self.json('tune', *self.blocks(), '--budget', '2', **self.small(words))
+        choices = {' '.join(one[key].split()[::2]) for one in told['classes'] for key in ('default', 'tuned')}
+        gpu = 'across down columns rows depth ahead piece unroll groups'
+        self.assertLessEqual(choices, {gpu} if 'gpu' in words else {'rows vec vecs block', 'winograd vec vecs block'})
+        self.assertTrue(any(one['tried'] > 1 for one in told['classes']))
+
     def test_devices(self):
         for name in CHOSEN or DEVICES:
             with self.subTest(name):
                 self.check_limits(DEVICES[name])
                 self.check_bits(DEVICES[name])
+                self.check_tuning(DEVICES[name])
 
     def test_refused(self):
         """A device that does not tell what it refuses."""

@@ -66,21 +66,33 @@ static void test_register_tile(void **state)
 {
     (void)state;
     for (size_t d = 0; d < DEVICES; d++)
-        for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            const struct stp_conv_shape shape = {1, 64, 1, sizes[i], sizes[(i + 5) % STP_LENGTH(sizes)]};
-            struct stp_tile tile = stp_worksize_conv_rows(&device_at(d)->limits, &shape);
+        for (size_t i = 0; i < 2 * STP_MAKERS * STP_LENGTH(sizes); i++) {
+            struct stp_limits limits = device_at(d)->limits;
+            limits.maker = i / 2 % STP_MAKERS;
+            const size_t s = i / (2 * STP_MAKERS);
+            const struct stp_conv_shape shape = {1, 64, i % 2 ? 1 : 9, sizes[s], sizes[(s + 5) % STP_LENGTH(sizes)], 0};
+            struct stp_tile tile = stp_worksize_conv_rows(&limits, &shape);
             int columns = tile.vec * tile.vecs;
             assert_true(tile.rows >= 1 && tile.vecs >= 1 && tile.block >= 1 && tile.block <= 16);
             assert_true(tile.vec == 4 || tile.vec == 8 || tile.vec == 16);
             // Not twice as wide as need be.
-            assert_true(columns <= 4 || columns < 2 * sizes[i] || sizes[i] > 16);
+            assert_true(columns <= 4 || columns < 2 * sizes[s] || sizes[s] > 16);
         }
+}
+
+static struct stp_conv_choice winograd(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites,
+                                       int64_t tiles)
+{
+    // tiles: a GPU has none, stp_winograd_tiles()
+    const struct stp_conv_shape shape = {1, in_channels, 9, out_channels, sites, limits->is_cpu ? tiles : 0};
+    const struct stp_conv_choice choice = stp_worksize_conv(limits, &shape);
+    assert_true(stp_worksize_conv_fits(limits, &shape, &choice));
+    return choice;
 }
 
 static bool winograd_wins(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t sites, int64_t tiles)
 {
-    const struct stp_tile tile = stp_worksize_winograd_tile(limits, in_channels, out_channels, tiles);
-    return stp_worksize_winograd_wins(limits, &tile, in_channels, out_channels, sites, tiles);
+    return winograd(limits, in_channels, out_channels, sites, tiles).winograd;
 }
 
 static void test_winograd(void **state)
@@ -95,7 +107,7 @@ static void test_winograd(void **state)
         assert_false(winograd_wins(limits, 3, 64, 56 * 56, tiles_of_56));
         assert_false(winograd_wins(limits, 64, 65, 56 * 56, tiles_of_56));
         for (size_t i = 0; i < STP_LENGTH(sizes); i++) {
-            const struct stp_tile tile = stp_worksize_winograd_tile(limits, 64, 64, sizes[i]);
+            const struct stp_tile tile = {.rows = 12, .vec = 16, .vecs = 2, .block = 4};
             int64_t batch = stp_worksize_winograd_batch(&tile, 64, 64, sizes[i]);
             assert_true(batch >= 1 && batch <= sizes[i]);
             assert_true(batch == sizes[i] || batch % tile.rows == 0); // whole register tiles but for the last batch
@@ -110,7 +122,7 @@ static bool is_power_of_two(int value)
 
 static void check_local_tile(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
-    static const int most_pieces[STP_MAKERS] = {[STP_MAKER_OTHER] = 4, [STP_MAKER_INTEL] = 2, [STP_MAKER_NVIDIA] = 8};
+    static const int most_pieces[STP_MAKERS] = {[STP_MAKER_OTHER] = 4, [STP_MAKER_AMD] = 4, [STP_MAKER_INTEL] = 2, [STP_MAKER_NVIDIA] = 8};
     struct stp_local_tile tile = stp_worksize_conv_tile(limits, shape);
     size_t across = (size_t)tile.across, down = (size_t)tile.down, depth = (size_t)tile.depth;
     assert_true(is_power_of_two(tile.across) && is_power_of_two(tile.down) && is_power_of_two(tile.rows));
@@ -136,7 +148,7 @@ static void test_local_tile(void **state)
             print_message("%s, maker %d\n", device_at(d)->name, maker);
             for (size_t i = 0; i < STP_LENGTH(sizes); i++)
                 for (size_t r = 0; r < STP_LENGTH(sizes); r++) {
-                    const struct stp_conv_shape shape = {1, sizes[i], 9, sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r]};
+                    const struct stp_conv_shape shape = {1, sizes[i], 9, sizes[(i + 3) % STP_LENGTH(sizes)], sizes[r], 0};
                     check_local_tile(&limits, &shape);
                 }
         }

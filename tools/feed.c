@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,9 +124,13 @@ static const stp_model_port *find_photo_port(const stp_model *model)
 
 static int check_photo_port(struct stp_run *run)
 {
-    if (!run->photos.count)
+    if (!run->photos.count && !run->stand_in)
         return -1;
     run->photo_port = find_photo_port(run->loaded.model);
+    if (!run->photos.count && (!run->photo_port || find_input(run, run->photo_port))) {
+        run->photo_port = NULL; // nothing to stand in for
+        return -1;
+    }
     if (!run->photo_port) {
         stp_error_set(&run->tool->error, "%s has no float input of rank 4 that a photo could feed", run->model_path);
         return stp_tool_failure(run->tool);
@@ -242,17 +247,33 @@ bool stp_feed_set(struct stp_run *run)
     return !run->has_seed || set_seed(run);
 }
 
+// Waves of several lengths and colours: what a time depends on of a photo is where masks have structure.
+static bool paint(struct stp_image *out, struct stp_error *error)
+{
+    enum { WIDTH = 640, HEIGHT = 480 };
+    if (!stp_image_alloc(out, WIDTH, HEIGHT, STP_IMAGE_MAX_PIXELS, "a picture", error))
+        return false;
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++)
+            for (int c = 0; c < 3; c++) {
+                const double wave = sin(x * 0.011 * (c + 1)) * cos(y * 0.017) + 0.5 * sin((x + 2 * y) * 0.05) * (x > WIDTH / 2);
+                out->rgb[(y * WIDTH + x) * 3 + c] = (uint16_t)(32768 + 20000 * wave);
+            }
+    return true;
+}
+
 bool stp_feed_photo(struct stp_run *run, struct stp_shot *shot)
 {
     struct stp_error *error = &run->tool->error;
+    const char *name = shot->source ? shot->source->path : "a picture";
     const stp_model_port *port = run->photo_port;
     int height = port->dims[2] > 0 ? (int)port->dims[2] : 0, width = port->dims[3] > 0 ? (int)port->dims[3] : 0;
     stp_tensor tensor;
-    if (!stp_image_load(&shot->image, shot->source->path, error) ||
-        !stp_fit_size(&shot->fit, &run->rules, &shot->image, height, width, shot->source->path, error) ||
+    if (!(shot->source ? stp_image_load(&shot->image, name, error) : paint(&shot->image, error)) ||
+        !stp_fit_size(&shot->fit, &run->rules, &shot->image, height, width, name, error) ||
         !stp_fit_photo(&tensor, &run->rules, &shot->fit, &shot->image, error))
         return false;
-    bool ok = set_input(run, port->name, &tensor, shot->source->path);
+    bool ok = set_input(run, port->name, &tensor, name);
     free(tensor.data);
     return ok;
 }

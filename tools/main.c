@@ -15,6 +15,7 @@ static const char usage[] =
     "  run MODEL PHOTO...  run a model on photos or tensors\n"
     "  bench MODEL PHOTO...\n"
     "                      measure how long a model takes, sparse and dense\n"
+    "  tune MODEL          find out how the device computes it fastest, and keep that\n"
     "  cache               show or empty what is kept between runs\n"
     "\n"
     "  -V, --version       print the versions of library, file format and OpenCL\n" STP_COMMON_HELP "\n"
@@ -30,6 +31,7 @@ static const struct {
     {"info", stp_verb_info},
     {"run", stp_verb_run},
     {"bench", stp_verb_bench},
+    {"tune", stp_verb_tune},
     {"cache", stp_verb_cache},
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of `stipple run` and `stipple bench`, and what they share: job.c leads from arguments to sessions, feed.c sets
+// The state of `stipple run`, `stipple bench` and `stipple tune`, and what they share: job.c leads from arguments to sessions, feed.c sets
 // inputs, report.c tells; save.c writes run's files.
 #ifndef STP_RUN_H
 #define STP_RUN_H
@@ -28,6 +28,7 @@ struct stp_run {
     size_t n_inputs;
     struct stp_photos photos;
     bool has_seed, dense, exact, json;
+    bool stand_in; // where no photo is given, a painted picture feeds the input that one would
     int64_t seed;
     int runs;
     // What follows:
@@ -36,7 +37,7 @@ struct stp_run {
     enum stp_task task;
     cJSON *labels; // an array of strings, or NULL
     struct stp_fit_rules rules;
-    const stp_model_port *photo_port; // the input that the photo feeds; NULL without photos
+    const stp_model_port *photo_port; // the input that the photo, or the picture in its place, feeds; NULL without one
     stp_device *device;
     stp_session *session; // whose results are told
     stp_session *twin;    // bench's dense one, which is fed the same; else NULL
@@ -53,7 +54,7 @@ struct stp_shot {
     char *overlay; // path of the overlay of segments, or NULL
 };
 
-// job.c. Options that both verbs have, numbers for a verb's own, and the steps in their order; those that return int give
+// job.c. Options that these verbs have, numbers for a verb's own, and the steps in their order; those that return int give
 // -1 to go on, else the exit status, with the sentence said.
 enum {
     STP_OPTION_INPUT = 256,

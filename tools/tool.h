@@ -84,5 +84,6 @@ int stp_verb_cache(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_devices(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_info(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_run(struct stp_tool *tool, int argc, char **argv);
+int stp_verb_tune(struct stp_tool *tool, int argc, char **argv);
 
 #endif

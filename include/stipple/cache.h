@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 typedef struct stp_cache_entry {
-    const char *kind;   // "program", "failed build", or what was measured: "speed"
+    const char *kind;   // "program", "failed build", or what was measured: "speed", "tuning", "trial"
     const char *name;   // a program's file and options; of a measurement what it is about, or its value
     const char *device; // CL_DEVICE_NAME
     const char *driver; // platform and driver version
@@ -43,7 +43,7 @@ STP_API size_t stp_cache_list_count(const stp_cache_list *list);
 // NULL beyond the end. Owned by the list.
 STP_API const stp_cache_entry *stp_cache_list_get(const stp_cache_list *list, size_t index);
 
-// Removes every entry, measurements too. Errors: I/O (the database is locked, cannot be written, or is not stipple's).
+// Removes every entry but the results of tuning (stp_tuning_reset()), measurements too. Errors: I/O (the database is locked, cannot be written, or is not stipple's).
 STP_API stp_status stp_cache_clear(stp_context *context);
 
 #ifdef __cplusplus

@@ -10,5 +10,6 @@
 #include <stipple/session.h>
 #include <stipple/status.h>
 #include <stipple/tensor.h>
+#include <stipple/tune.h>
 
 #endif

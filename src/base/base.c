@@ -95,6 +95,13 @@ void stp_log(stp_context *context, stp_log_level level, const char *format, ...)
     context->log(context->log_user, level, text);
 }
 
+uint64_t stp_hash(uint64_t hash, const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
+    return hash;
+}
+
 double stp_now_ms(void)
 {
     struct timespec now;

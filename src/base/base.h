@@ -45,6 +45,10 @@ static inline bool stp_mul_size(size_t *out, size_t a, size_t b)
     return !__builtin_mul_overflow(a, b, out);
 }
 
+// FNV-1a, 64 bits, going on from `hash`; it starts at STP_HASH.
+#define STP_HASH 0xcbf29ce484222325u
+uint64_t stp_hash(uint64_t hash, const void *bytes, size_t size);
+
 static inline int64_t stp_min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;

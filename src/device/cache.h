@@ -42,7 +42,7 @@ void stp_cache_store_program(struct stp_cache *cache, const struct stp_program_k
 
 // A measurement: a text for people and for sscanf(), known by what was measured, where, with which driver, and on what.
 struct stp_measurement_key {
-    const char *kind;    // "speed"
+    const char *kind;    // "speed", "tuning"
     const char *device;  // identity of the device, but not its driver
     const char *driver;  // so that what an older driver gave can be told from what holds now
     const char *subject; // kernel, shape class …; "" if the kind has but one
@@ -51,5 +51,11 @@ struct stp_measurement_key {
 bool stp_cache_find_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, char *value,
                                 size_t size);
 void stp_cache_store_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value);
+// Of that kind, of all devices, the latest first. The texts live during the call.
+typedef void (*stp_measurement_visit)(void *user, const struct stp_measurement_key *key, const char *value);
+void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, stp_measurement_visit visit, void *user);
+// Those of that value, device and subject, with whatever driver; and all of a kind and device.
+void stp_cache_drop_value(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value);
+void stp_cache_drop_measurements(struct stp_cache *cache, const char *kind, const char *device);
 
 #endif

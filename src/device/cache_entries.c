@@ -21,13 +21,9 @@ struct blob {
     sqlite3_int64 hash;
 };
 
-// FNV-1a, 64 bits
 static sqlite3_int64 hash_bytes(const void *bytes, size_t size)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
-    return (sqlite3_int64)hash;
+    return (sqlite3_int64)stp_hash(STP_HASH, bytes, size);
 }
 
 // The parts of a key, each with its NUL.
@@ -173,4 +169,41 @@ void stp_cache_store_measurement(struct stp_cache *cache, const struct stp_measu
                                       " VALUES(?, ?, ?, ?, ?, ?)",
                                       "ttttit", key->kind, key->device, key->driver, key->subject,
                                       (sqlite3_int64)time(NULL), value)));
+}
+
+void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, stp_measurement_visit visit, void *user)
+{
+    if (!cache || !cache->db)
+        return;
+    sqlite3_stmt *row = stp_cache_query(
+        cache, "SELECT device, driver, subject, value FROM measurements WHERE kind = ?1 ORDER BY made DESC, device, driver, subject", "t",
+        kind);
+    int code;
+    while ((code = stp_cache_step(cache, row)) == SQLITE_ROW) {
+        const struct stp_measurement_key key = {.kind = kind,
+                                                .device = (const char *)sqlite3_column_text(row, 0),
+                                                .driver = (const char *)sqlite3_column_text(row, 1),
+                                                .subject = (const char *)sqlite3_column_text(row, 2)};
+        const char *value = (const char *)sqlite3_column_text(row, 3);
+        if (key.device && key.driver && key.subject && value)
+            visit(user, &key, value);
+    }
+    sqlite3_finalize(row);
+    stp_cache_judge(cache, code, false);
+}
+
+void stp_cache_drop_value(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value)
+{
+    if (stp_cache_begin(cache))
+        stp_cache_end(cache, stp_cache_run(cache, stp_cache_query(cache,
+                                                                  "DELETE FROM measurements"
+                                                                  " WHERE kind = ?1 AND device = ?2 AND subject = ?3 AND value = ?4",
+                                                                  "tttt", key->kind, key->device, key->subject, value)));
+}
+
+void stp_cache_drop_measurements(struct stp_cache *cache, const char *kind, const char *device)
+{
+    if (stp_cache_begin(cache))
+        stp_cache_end(cache, stp_cache_run(cache, stp_cache_query(cache, "DELETE FROM measurements WHERE kind = ?1 AND device = ?2", "tt",
+                                                                  kind, device)));
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "device/cache_db.h"
+#include "device/tuned.h"
 
 enum { MOST_LISTED = 100000 };
 
@@ -147,7 +148,10 @@ stp_status stp_cache_clear(stp_context *context)
     if (status == STP_OK && cache) {
         if (stp_cache_begin(cache))
             stp_cache_end(cache,
-                          sqlite3_exec(cache->db, "DELETE FROM programs; DELETE FROM measurements", NULL, NULL, NULL));
+                          sqlite3_exec(cache->db,
+                                       "DELETE FROM programs;"
+                                       "DELETE FROM measurements WHERE kind NOT IN ('" STP_TUNING "', '" STP_TRIAL "')",
+                                       NULL, NULL, NULL));
         if (!cache->db || cache->read_only)
             status = stp_fail(context, STP_ERROR_IO, "%s", cache->reason);
         else

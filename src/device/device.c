@@ -8,6 +8,7 @@
 
 #include "device/cache.h"
 #include "device/quirks.h"
+#include "device/tuned.h"
 
 #define INSTALL_HINT                                                                                                   \
     "install a driver: pocl-opencl-icd (any CPU), intel-opencl-icd (Intel GPUs), mesa-opencl-icd or ROCm's OpenCL "    \
@@ -108,17 +109,11 @@ stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_fla
 
 // Opening ------------------------------------------------------------------------------------------------------------
 
-// By its own driver, Apple's or Mesa's.
-static enum stp_maker maker_of(const char *vendor)
-{
-    return strstr(vendor, "Intel") ? STP_MAKER_INTEL : strstr(vendor, "NVIDIA") ? STP_MAKER_NVIDIA : STP_MAKER_OTHER;
-}
-
 static struct stp_limits limits_of(const stp_device_info *info, unsigned quirks)
 {
     struct stp_limits limits = {
         .is_cpu = !strcmp(info->type, "cpu") && !(quirks & STP_QUIRK_LANES),
-        .maker = maker_of(info->vendor),
+        .maker = stp_device_maker(info),
         .compute_units = info->compute_units,
         .max_work_group = info->max_work_group_size,
         .local_memory = info->local_memory,
@@ -261,11 +256,25 @@ stp_status stp_device_wrap(stp_device **out, stp_context *context, void *cl_cont
     return status;
 }
 
+// One line each: they are fields of a text, too (tune --export). Names are cut, not their numbers.
+void stp_device_identity(char *out, const stp_device_info *info)
+{
+    snprintf(out, STP_IDENTITY_TEXT, "%.200s, %.200s, %.200s, %u units, %u floats, groups of %zu, local memory of %llu", info->platform,
+             info->name, info->vendor, info->compute_units, info->native_vector_width_float, info->max_work_group_size,
+             (unsigned long long)info->local_memory);
+}
+
+void stp_device_driver(char *out, const stp_device_info *info)
+{
+    snprintf(out, STP_IDENTITY_TEXT, "%.300s, %.300s, %.300s", info->platform, info->platform_version, info->driver_version);
+}
+
 void stp_device_destroy(stp_device **device)
 {
     if (!device || !*device)
         return;
     stp_device_release_programs(*device);
+    stp_tuned_destroy(&(*device)->tuned);
     stp_cache_close(&(*device)->cache);
     if ((*device)->queue)
         clReleaseCommandQueue((*device)->queue);

@@ -11,12 +11,12 @@
 
 #include "base/base.h"
 
-enum stp_maker { STP_MAKER_OTHER, STP_MAKER_INTEL, STP_MAKER_NVIDIA, STP_MAKERS };
+enum stp_maker { STP_MAKER_OTHER, STP_MAKER_AMD, STP_MAKER_INTEL, STP_MAKER_NVIDIA, STP_MAKERS };
 
 // What work sizes and tiles are derived from.
 struct stp_limits {
     bool is_cpu; // runs kernels of one item per work-group well
-    enum stp_maker maker; // whose compilers are treated apart
+    enum stp_maker maker; // whose cores or compilers are treated apart
     uint32_t compute_units; // at least 1
     size_t max_work_group;  // items; a kernel's own limit may be lower
     size_t max_work_item[3];
@@ -29,6 +29,7 @@ struct stp_limits {
 };
 
 struct stp_program;
+struct stp_tuned_table;
 
 // Every device of every platform.
 struct stp_device_list {
@@ -57,6 +58,7 @@ struct stp_device {
     pid_t helpers[STP_MAX_HELPERS]; // ahead.c; 0: none
     bool is_helper;                 // this process is one
     stp_device_speed speed;       // zeros: not measured, or not looked up yet
+    struct stp_tuned_table *tuned; // stp_device_tuned(); NULL: not read yet
 };
 
 // STP_OK if `code` is CL_SUCCESS; else records "CALL failed: CL_OUT_OF_RESOURCES (-5)" and returns STP_ERROR_DEVICE, or
@@ -78,6 +80,8 @@ bool stp_device_has_program(struct stp_device *device, const char *name, const c
 void stp_device_release_programs(struct stp_device *device);
 // Opened on first use; NULL if there is none. Owned by the device.
 struct stp_cache *stp_device_cache(struct stp_device *device);
+// The text of a kernel file; NULL if there is none of that name.
+const char *stp_kernel_text(const char *name);
 // A buffer of max(bytes, 1) bytes; the caller's, clReleaseMemObject(). The error says how much was wanted and `what`
 // for.
 stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_flags flags, const void *host,
@@ -86,6 +90,11 @@ stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_fla
 // Asks a device for all of *out but `index` and `is_default`; `inexact` becomes "not probed"; strings go into `arena`.
 // A device that does not tell its names gives the failing call's code, one that does not tell its limits is `unusable`.
 cl_int stp_device_query(struct stp_arena *arena, cl_platform_id platform, cl_device_id id, stp_device_info *out);
+
+// What tells a device from others, but not its driver; and its driver. Keys of the cache.
+enum { STP_IDENTITY_TEXT = 1024 };
+void stp_device_identity(char *out, const stp_device_info *info);
+void stp_device_driver(char *out, const stp_device_info *info);
 
 enum { STP_CHOOSE_NONE = -1 };
 // The index in `infos` of what `selector` names (NULL or "": the default), or STP_CHOOSE_NONE. Of several that match,

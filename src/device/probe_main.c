@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // stipple-probe VERSION list | device INDEX PLATFORM NAME: asks OpenCL what may crash or hang, for the library
-// (src/device/probe.c); compile INDEX PLATFORM NAME KERNELS: compiles for it (src/device/ahead.c). The answer is one line
-// on descriptor 3: "listed", "exact", "inexact WHAT", "compiled", "error SENTENCE".
+// (src/device/probe.c); compile INDEX PLATFORM NAME KERNELS: compiles for it (src/device/ahead.c); verify INDEX PLATFORM NAME CLASS CHOICE:
+// holds a choice for convolutions against the reference (src/device/tuned.c). The answer is one line on descriptor 3: "listed", "exact",
+// "inexact WHAT", "compiled", "right", "wrong: WHAT", "error SENTENCE".
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "device/child.h"
 #include "device/exactness.h"
 #include "device/probe.h"
+#include "run/verify.h"
 
 // Does not return: no exit handler of a driver shall spoil the answer.
 static _Noreturn void answer(const char *word, const char *text)
@@ -53,6 +55,20 @@ static _Noreturn void probe(stp_context *context, stp_device *device)
     answer(finding ? "inexact" : "exact", finding);
 }
 
+static _Noreturn void verify(stp_context *context, stp_device *device, const char *class_text, const char *choice_text)
+{
+    struct stp_conv_shape class;
+    struct stp_conv_choice choice;
+    bool right;
+    char finding[256];
+    if (!stp_conv_class_read(&class, class_text) || !stp_conv_choice_read(&choice, choice_text))
+        answer("error", "not a class and a choice");
+    device->is_helper = true; // a failure is the caller's to keep
+    if (stp_verify_conv(device, &class, &choice, &right, finding) != STP_OK)
+        answer("error", stp_last_error(context));
+    answer(right ? "right" : "wrong:", right ? NULL : finding);
+}
+
 int main(int argc, char **argv)
 {
     // A crash is an answer here and needs no core file; and nobody waits longer than this.
@@ -71,5 +87,7 @@ int main(int argc, char **argv)
         probe(context, open_device(context, argv[3], argv[4], argv[5]));
     if (!strcmp(argv[2], "compile") && argc == 7)
         compile(context, open_device(context, argv[3], argv[4], argv[5]), argv[6]);
+    if (!strcmp(argv[2], "verify") && argc == 8)
+        verify(context, open_device(context, argv[3], argv[4], argv[5]), argv[6], argv[7]);
     return 2;
 }

@@ -28,7 +28,7 @@ struct stp_program {
     bool to_store; // when the device is released
 };
 
-static const char *source_text(const char *name)
+const char *stp_kernel_text(const char *name)
 {
     for (const struct stp_kernel_source *source = stp_kernel_sources; source->name; source++)
         if (!strcmp(source->name, name))
@@ -40,7 +40,7 @@ static stp_status create_program(struct stp_device *device, const char *name, cl
 {
     char line[128];
     snprintf(line, sizeof line, "\n#line 1 \"%s.cl\"\n", name);
-    const char *parts[] = {"#line 1 \"" PRELUDE ".cl\"\n", source_text(PRELUDE), line, source_text(name)};
+    const char *parts[] = {"#line 1 \"" PRELUDE ".cl\"\n", stp_kernel_text(PRELUDE), line, stp_kernel_text(name)};
     cl_int code;
     *out = clCreateProgramWithSource(device->cl, STP_LENGTH(parts), parts, NULL, &code);
     return stp_cl_check(device, code, "clCreateProgramWithSource");
@@ -110,7 +110,7 @@ static void make_key(struct cache_key *out, const struct stp_device *device, con
     snprintf(out->title, sizeof out->title, "%s.cl %s", program->name, program->options);
     snprintf(out->driver, sizeof out->driver, "%s, %s", info->platform, info->driver_version);
     out->key = (struct stp_program_key){
-        .parts = {"program 1", source_text(PRELUDE), program->name, source_text(program->name), program->all_options,
+        .parts = {"program 1", stp_kernel_text(PRELUDE), program->name, stp_kernel_text(program->name), program->all_options,
                   info->name, info->vendor, info->device_version, info->driver_version, info->platform,
                   info->platform_version, out->width},
         .title = out->title,
@@ -258,7 +258,7 @@ static stp_status keep(struct stp_device *device, struct stp_program *program)
 
 static stp_status add(struct stp_device *device, const char *name, const char *options, struct stp_program **out)
 {
-    if (!source_text(name))
+    if (!stp_kernel_text(name))
         return stp_fail(device->context, STP_ERROR_DEVICE, "there is no kernel file %s.cl", name);
     struct stp_program *program = new_program(device, name, options);
     if (!program)

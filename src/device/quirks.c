@@ -45,3 +45,12 @@ unsigned stp_device_quirks(const stp_device_info *info)
             quirks |= table[i].quirks;
     return quirks;
 }
+
+enum stp_maker stp_device_maker(const stp_device_info *info)
+{
+    // Intel's runtime for CPUs gives Intel as the vendor of AMD's, too.
+    const bool named = !strcmp(info->type, "cpu") && strstr(info->name, "AMD");
+    if (named || strstr(info->vendor, "AMD") || strstr(info->vendor, "Advanced Micro Devices"))
+        return STP_MAKER_AMD;
+    return strstr(info->vendor, "Intel") ? STP_MAKER_INTEL : strstr(info->vendor, "NVIDIA") ? STP_MAKER_NVIDIA : STP_MAKER_OTHER;
+}

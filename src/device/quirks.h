@@ -3,7 +3,7 @@
 #ifndef STP_DEVICE_QUIRKS_H
 #define STP_DEVICE_QUIRKS_H
 
-#include <stipple/device.h>
+#include "device/device.h"
 
 enum stp_quirk {
     STP_QUIRK_LANES = 1,         // called a CPU, but makes vector lanes of work-items, as GPUs do
@@ -14,5 +14,8 @@ enum stp_quirk {
 
 // Those of the device, or-ed.
 unsigned stp_device_quirks(const stp_device_info *info);
+
+// Of the cores, or of a GPU's driver: its own, Apple's or Mesa's.
+enum stp_maker stp_device_maker(const stp_device_info *info);
 
 #endif

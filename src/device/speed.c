@@ -136,15 +136,13 @@ static stp_status measure_bytes(struct stp_device *device, const char *options, 
 
 struct speed_key {
     struct stp_measurement_key key;
-    char device[1024], driver[1024];
+    char device[STP_IDENTITY_TEXT], driver[STP_IDENTITY_TEXT];
 };
 
 static void make_key(struct speed_key *out, const struct stp_device *device)
 {
-    const stp_device_info *info = &device->info;
-    snprintf(out->device, sizeof out->device, "%s, %s, %u units", info->name, info->vendor, info->compute_units);
-    snprintf(out->driver, sizeof out->driver, "%s, %s, %s", info->platform, info->platform_version,
-             info->driver_version);
+    stp_device_identity(out->device, &device->info);
+    stp_device_driver(out->driver, &device->info);
     out->key =
         (struct stp_measurement_key){.kind = "speed", .device = out->device, .driver = out->driver, .subject = ""};
 }

@@ -131,25 +131,31 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const st
     return tile;
 }
 
-struct stp_tile stp_worksize_winograd_tile(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t tiles)
+static bool winograd_fits(const struct stp_tile *tile, const struct stp_conv_shape *shape)
 {
-    enum { POINTS = 36 };
-    const struct stp_conv_shape shape = {1, in_channels, POINTS, out_channels, tiles};
-    return stp_worksize_conv_rows(limits, &shape);
+    return shape->winograd_tiles > 0 && shape->channels % tile->vec == 0 && shape->columns % (tile->vec * tile->vecs) == 0;
 }
 
-bool stp_worksize_winograd_wins(const struct stp_limits *limits, const struct stp_tile *tile, int64_t in_channels,
-                                int64_t out_channels, int64_t sites, int64_t tiles)
+// Its products are a convolution of as many taps over tiles.
+static struct stp_tile winograd_tile(const struct stp_limits *limits, const struct stp_conv_shape *shape)
 {
-    if (!limits->is_cpu || in_channels < 32 || out_channels < 32 || in_channels % tile->vec ||
-        out_channels % (tile->vec * tile->vecs))
+    enum { POINTS = 36 };
+    const struct stp_conv_shape products = {1, shape->channels, POINTS, shape->columns, shape->winograd_tiles, 0};
+    return stp_worksize_conv_rows(limits, &products);
+}
+
+// Whether it is faster than a convolution over rows.
+static bool winograd_wins(const struct stp_tile *tile, const struct stp_conv_shape *shape)
+{
+    enum { FEWEST = 32 };
+    if (!winograd_fits(tile, shape) || shape->channels < FEWEST || shape->columns < FEWEST)
         return false;
     // All per channel in and out. The file's weights come from memory, a float in the time of some 16 multiplications; to transform nine of
     // them takes that of 140. Multiplications include those for tiles that reach over the edge. Transforming inputs and outputs costs a good
     // third of what is saved at few channels, so the sum has to be less than half.
     enum { LOADED = 9 * 16, TRANSFORMED = 140 };
-    const int64_t multiplied = 36 * stp_div_up(tiles, tile->rows) * tile->rows + LOADED + TRANSFORMED,
-                  directly = 9 * sites + LOADED;
+    const int64_t multiplied = 36 * stp_div_up(shape->winograd_tiles, tile->rows) * tile->rows + LOADED + TRANSFORMED,
+                  directly = 9 * shape->rows + LOADED;
     return 2 * multiplied < directly;
 }
 
@@ -229,7 +235,7 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
                               .most_pieces = 8},
     };
     const int64_t columns = shape->columns;
-    const struct choice *choice = &choices[limits->maker];
+    const struct choice *choice = &choices[limits->maker == STP_MAKER_AMD ? STP_MAKER_OTHER : limits->maker];
     const struct stp_local_tile *tiles = columns <= 32 ? choice->narrow : choice->wide;
     struct stp_local_tile tile = tiles[0];
     for (int i = 0; i < MOST && tiles[i].across; i++) {
@@ -249,4 +255,46 @@ struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, co
     tile.unroll = choice->unroll ? (int)stp_min64(choice->unroll, tile.depth) : tile.depth;
     tile.groups = limits->compute_units * (size_t)GPU_TILES_PER_UNIT;
     return tile;
+}
+
+// Either --------------------------------------------------------------------------------------------------------------
+
+struct stp_conv_choice stp_worksize_conv(const struct stp_limits *limits, const struct stp_conv_shape *shape)
+{
+    if (!limits->is_cpu)
+        return (struct stp_conv_choice){.local = stp_worksize_conv_tile(limits, shape)};
+    if (shape->winograd_tiles > 0) {
+        const struct stp_tile tile = winograd_tile(limits, shape);
+        if (winograd_wins(&tile, shape))
+            return (struct stp_conv_choice){.winograd = true, .tile = tile};
+    }
+    return (struct stp_conv_choice){.tile = stp_worksize_conv_rows(limits, shape)};
+}
+
+static bool is_power(int number, int least, int most)
+{
+    return number >= least && number <= most && (number & (number - 1)) == 0;
+}
+
+// As cl/conv_rows.cl and cl/winograd.cl have their tunables.
+static bool tile_fits(const struct stp_tile *tile)
+{
+    return tile->rows >= 1 && tile->rows <= 16 && is_power(tile->vec, 4, 16) && tile->vecs >= 1 && tile->vecs <= 4 && tile->block >= 1 &&
+           tile->block <= 16;
+}
+
+// As cl/conv_tile.cl has them.
+static bool local_fits(const struct stp_limits *limits, const struct stp_conv_shape *shape, const struct stp_local_tile *tile)
+{
+    return is_power(tile->across, 1, 32) && is_power(tile->down, 1, 32) && is_power(tile->columns, 1, 8) && is_power(tile->rows, 1, 8) &&
+           is_power(tile->depth, 1, 32) && tile->ahead >= 1 && tile->ahead <= 2 && tile->piece == (shape->channels % 4 == 0 ? 4 : 1) &&
+           tile->depth >= tile->piece && tile->depth / tile->piece <= tile->across * tile->down && is_power(tile->unroll, 1, tile->depth) &&
+           tile->groups >= 1 && tile->groups <= 1 << 20 && local_tile_fits(limits, tile);
+}
+
+bool stp_worksize_conv_fits(const struct stp_limits *limits, const struct stp_conv_shape *shape, const struct stp_conv_choice *choice)
+{
+    if (!limits->is_cpu)
+        return !choice->winograd && local_fits(limits, shape, &choice->local);
+    return tile_fits(&choice->tile) && (!choice->winograd || winograd_fits(&choice->tile, shape));
 }

@@ -49,6 +49,7 @@ struct stp_scan_size stp_worksize_scan(const struct stp_limits *limits, int64_t 
 struct stp_conv_shape {
     int64_t groups, channels, taps, columns; // the last three of a group: input channels, taps, output channels
     int64_t rows;                            // how many outputs are expected
+    int64_t winograd_tiles;                  // of 4×4 outputs; 0: not by Winograd (another window, or arithmetic must keep its order)
 };
 
 // For work in turns (cl/numerics.cl): its groups, of one item, and the counters that they share.
@@ -61,11 +62,7 @@ struct stp_tile {
 };
 struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const struct stp_conv_shape *shape);
 
-// Winograd's F(4×4, 3×3) in that register tile (cl/winograd.cl), instead of a convolution over rows: whether it is faster, and for how many
-// tiles of 4×4 outputs at a time. `sites` are the outputs, in `tiles` tiles.
-struct stp_tile stp_worksize_winograd_tile(const struct stp_limits *limits, int64_t in_channels, int64_t out_channels, int64_t tiles);
-bool stp_worksize_winograd_wins(const struct stp_limits *limits, const struct stp_tile *tile, int64_t in_channels,
-                                int64_t out_channels, int64_t sites, int64_t tiles);
+// Winograd's F(4×4, 3×3) in a register tile (cl/winograd.cl), instead of a convolution over rows: for how many tiles of 4×4 outputs at a time.
 int64_t stp_worksize_winograd_batch(const struct stp_tile *tile, int64_t in_channels, int64_t out_channels, int64_t tiles);
 
 // A projection in passing (cl/interpolate.cl): `panels` of `width` columns, each of which takes two registers. width 0: better a step of
@@ -83,5 +80,16 @@ struct stp_local_tile {
     size_t groups;
 };
 struct stp_local_tile stp_worksize_conv_tile(const struct stp_limits *limits, const struct stp_conv_shape *shape);
+
+// How a convolution is computed.
+struct stp_conv_choice {
+    bool winograd;               // CPUs: in `tile`, which fits
+    struct stp_tile tile;        // CPUs
+    struct stp_local_tile local; // other devices
+};
+// Without tuning.
+struct stp_conv_choice stp_worksize_conv(const struct stp_limits *limits, const struct stp_conv_shape *shape);
+// Whether the kernels can run it so on such a device.
+bool stp_worksize_conv_fits(const struct stp_limits *limits, const struct stp_conv_shape *shape, const struct stp_conv_choice *choice);
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef STP_OPS_LOWER_H
 #define STP_OPS_LOWER_H
 
-#include "device/device.h"
+#include "device/worksize.h"
 #include "graph/graph.h"
 
 struct stp_plan;
@@ -45,6 +45,8 @@ struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct s
 const struct stp_graph *stp_plan_graph(struct stp_plan *plan);
 stp_context *stp_plan_context(struct stp_plan *plan);
 const struct stp_device *stp_plan_device(struct stp_plan *plan);
+// How a convolution of that shape is computed there, tuned or not; noted for the tuner.
+struct stp_conv_choice stp_plan_choose(struct stp_plan *plan, const struct stp_node *node, const struct stp_conv_shape *shape);
 
 // Whether the node's arithmetic may be done in another order than the documented one (SPEC.md, Exactness).
 bool stp_plan_may_reorder(const struct stp_plan *plan, const struct stp_node *node);

@@ -16,17 +16,14 @@ static int64_t count_tiles(const struct stp_conv_job *job)
     return job->x->dims[0] * tiles_along(job, 0) * tiles_along(job, 1);
 }
 
-bool stp_winograd_suits(struct stp_plan *plan, const struct stp_conv_job *job, struct stp_tile *tile)
+int64_t stp_winograd_tiles(struct stp_plan *plan, const struct stp_conv_job *job)
 {
     const struct stp_window *w = &job->window;
     for (int a = 0; a < 2; a++)
         if (w->kernel[a] != 3 || w->stride[a] != 1 || w->dilation[a] != 1)
-            return false;
-    const struct stp_limits *limits = &stp_plan_device(plan)->limits;
-    const int64_t tiles = count_tiles(job);
-    *tile = stp_worksize_winograd_tile(limits, job->icg, job->ocg, tiles);
-    return job->groups == 1 && stp_plan_may_reorder(plan, job->node) &&
-           stp_worksize_winograd_wins(limits, tile, job->icg, job->ocg, job->y->rows.sites, tiles);
+            return 0;
+    const bool may = stp_plan_device(plan)->limits.is_cpu && job->groups == 1 && stp_plan_may_reorder(plan, job->node);
+    return may ? count_tiles(job) : 0;
 }
 
 void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_tile *tile, int weights)

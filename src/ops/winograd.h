@@ -5,8 +5,8 @@
 
 #include "sparse/conv_rows.h"
 
-// Whether the job may be done so, and is faster so on this device; with which tile.
-bool stp_winograd_suits(struct stp_plan *plan, const struct stp_conv_job *job, struct stp_tile *tile);
+// The tiles of 4×4 outputs if the job may be done so on this device; else 0.
+int64_t stp_winograd_tiles(struct stp_plan *plan, const struct stp_conv_job *job);
 // The steps, tail included. Only where it suits; `weights` packed for the tile's columns as those of conv_rows.
 void stp_winograd_add(struct stp_plan *plan, const struct stp_conv_job *job, const struct stp_tile *tile, int weights);
 

@@ -7,7 +7,7 @@
 
 #include "device/ahead.h"
 #include "device/cache.h"
-#include "device/worksize.h"
+#include "device/tuned.h"
 #include "graph/op.h"
 
 stp_context *stp_plan_context(struct stp_plan *plan)
@@ -48,6 +48,15 @@ const struct stp_tail *stp_plan_tail(struct stp_plan *plan, const struct stp_nod
 struct stp_projection *stp_plan_projection(struct stp_plan *plan, const struct stp_node *node)
 {
     return plan->status == STP_OK ? &plan->projections[stp_plan_position(plan, node)] : NULL;
+}
+
+struct stp_conv_choice stp_plan_choose(struct stp_plan *plan, const struct stp_node *node, const struct stp_conv_shape *shape)
+{
+    const struct stp_conv_choice choice = plan->tuned ? stp_tuned_choose(plan->tuned, &plan->device->limits, shape)
+                                                      : stp_device_choice(plan->device, shape);
+    if (plan->status == STP_OK && plan->n_convs < plan->instance->graph->n_nodes)
+        plan->convs[plan->n_convs++] = (struct stp_plan_conv){node, *shape, choice};
+    return choice;
 }
 
 bool stp_plan_may_reorder(const struct stp_plan *plan, const struct stp_node *node)
@@ -182,7 +191,7 @@ static void add_turn(struct stp_plan *plan)
 }
 
 stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, struct stp_constants *constants,
-                           struct stp_instance *instance, const stp_session_params *params)
+                           struct stp_instance *instance, const stp_session_params *params, const struct stp_tuned_table *tuned)
 {
     *out = NULL;
     const struct stp_graph *graph = instance->graph;
@@ -196,15 +205,17 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     plan->instance = instance;
     plan->poison = params->poison;
     plan->exact = params->exact;
+    plan->tuned = tuned;
     stp_plan_temp(plan, 1);
     add_turn(plan);
     plan->places = stp_arena_array(&plan->arena, (size_t)graph->n_values, sizeof *plan->places);
     plan->lists = stp_arena_array(&plan->arena, (size_t)instance->n_regions, sizeof *plan->lists);
     plan->projections = stp_arena_array(&plan->arena, (size_t)graph->n_nodes, sizeof *plan->projections);
     plan->n_lists = instance->n_regions;
+    plan->convs = stp_arena_array(&plan->arena, (size_t)graph->n_nodes, sizeof *plan->convs);
     plan->inputs = stp_arena_array(&plan->arena, (size_t)graph->n_inputs, sizeof *plan->inputs);
     plan->outputs = stp_arena_array(&plan->arena, (size_t)graph->n_outputs, sizeof *plan->outputs);
-    if (!plan->places || !plan->lists || !plan->projections || !plan->inputs || !plan->outputs)
+    if (!plan->places || !plan->lists || !plan->projections || !plan->convs || !plan->inputs || !plan->outputs)
         stp_plan_out_of_memory(plan);
     stp_plan_forget_files(plan); // what loading has read
     if (plan->status == STP_OK)

@@ -73,6 +73,13 @@ struct stp_list {
     struct stp_rows rows;
 };
 
+// A convolution, and how it is computed.
+struct stp_plan_conv {
+    const struct stp_node *node;
+    struct stp_conv_shape shape;
+    struct stp_conv_choice choice;
+};
+
 struct stp_plan {
     struct stp_device *device;
     struct stp_constants *constants;
@@ -89,6 +96,9 @@ struct stp_plan {
     struct stp_place **places;    // per value; NULL until asked for
     struct stp_tail *tails;       // per node
     struct stp_projection *projections; // per node
+    const struct stp_tuned_table *tuned; // NULL: the device's
+    struct stp_plan_conv *convs;         // in the order in which they were lowered
+    int n_convs;
     struct stp_list *lists;       // per region number; region 0 is not one
     int n_lists;
 
@@ -108,9 +118,9 @@ struct stp_plan {
     size_t read_bytes; // of files, for constants, since they were last forgotten
 };
 
-// Takes the instance over in every case. `progress` may be NULL.
+// Takes the instance over in every case. `progress` may be NULL. `tuned` says how convolutions are computed, NULL: as the device's tuning.
 stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, struct stp_constants *constants,
-                           struct stp_instance *instance, const stp_session_params *params);
+                           struct stp_instance *instance, const stp_session_params *params, const struct stp_tuned_table *tuned);
 void stp_plan_destroy(struct stp_plan **plan);
 
 // Of a node of the graph, among its nodes.

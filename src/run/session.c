@@ -251,7 +251,7 @@ stp_status stp_session_prepare(stp_session *session)
     session->has_run = false;
     struct stp_instance *instance;
     STP_TRY(make_instance(session, &instance));
-    STP_TRY(stp_plan_create(&session->plan, session->device, &session->constants, instance, &session->params));
+    STP_TRY(stp_plan_create(&session->plan, session->device, &session->constants, instance, &session->params, session->tuned));
     stp_status status = allocate_outputs(session);
     if (status != STP_OK) {
         drop_plan(session);

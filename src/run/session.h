@@ -14,6 +14,7 @@ struct stp_session {
     stp_session_params params;
     struct stp_constants constants;
     struct stp_plan *plan;
+    const struct stp_tuned_table *tuned; // of a trial; NULL: the device's
     bool stale;            // an input's shape changed since the plan was made
     stp_tensor *inputs;    // copies; data NULL until set
     stp_tensor *outputs;   // of the last run

@@ -68,17 +68,17 @@ int64_t stp_conv_expected(const struct stp_rows *rows)
     return rows->all ? rows->sites : rows->sites / 3;
 }
 
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const struct stp_conv_shape *shape)
+struct stp_conv_variant stp_conv_variant(const struct stp_conv_choice *choice, const struct stp_conv_shape *shape)
 {
     struct stp_conv_variant v;
-    if (limits->is_cpu) {
-        struct stp_tile tile = stp_worksize_conv_rows(limits, shape);
+    if (!choice->local.across) {
+        const struct stp_tile tile = choice->tile;
         v = (struct stp_conv_variant){.kernel = "conv_rows", .columns = tile.vec * tile.vecs, .block = tile.block};
         snprintf(v.options, sizeof v.options, "-DALIGNED=%d -DTILE_M=%d -DVEC=%d -DVECS=%d",
                  shape->columns % tile.vec == 0, tile.rows, tile.vec, tile.vecs);
         return v;
     }
-    struct stp_local_tile tile = stp_worksize_conv_tile(limits, shape);
+    const struct stp_local_tile tile = choice->local;
     size_t across = (size_t)tile.across, down = (size_t)tile.down;
     v = (struct stp_conv_variant){.kernel = "conv_tile",
                                   .columns = tile.across * tile.columns,
@@ -159,13 +159,18 @@ stp_status stp_lower_conv(struct stp_plan *plan, const struct stp_node *node)
         stp_lower_mask_conv(plan, &job);
         return STP_OK;
     }
-    struct stp_tile tile;
-    if (stp_winograd_suits(plan, &job, &tile)) {
-        stp_winograd_add(plan, &job, &tile, pack(plan, &job, tile.vec * tile.vecs));
+    const struct stp_conv_shape shape = {.groups = job.groups,
+                                         .channels = job.icg,
+                                         .taps = w->dims[2] * w->dims[3],
+                                         .columns = job.ocg,
+                                         .rows = stp_conv_expected(&job.y->rows),
+                                         .winograd_tiles = stp_winograd_tiles(plan, &job)};
+    const struct stp_conv_choice choice = stp_plan_choose(plan, node, &shape);
+    if (choice.winograd) {
+        stp_winograd_add(plan, &job, &choice.tile, pack(plan, &job, choice.tile.vec * choice.tile.vecs));
         return STP_OK;
     }
-    const struct stp_conv_shape shape = {job.groups, job.icg, w->dims[2] * w->dims[3], job.ocg, stp_conv_expected(&job.y->rows)};
-    struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, &shape);
+    const struct stp_conv_variant variant = stp_conv_variant(&choice, &shape);
     stp_conv_add(plan, &job, &variant, pack(plan, &job, variant.columns), job.y->slot, job.y);
     return STP_OK;
 }

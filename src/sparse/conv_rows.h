@@ -27,7 +27,7 @@ struct stp_conv_job {
     int bias, identity; // slots
 };
 
-// The kernel that computes a job on this device, and the columns for which its weights are packed.
+// The kernel that computes a job by a choice other than Winograd, and the columns for which its weights are packed.
 struct stp_conv_variant {
     const char *kernel;
     char options[128];
@@ -36,7 +36,7 @@ struct stp_conv_variant {
     size_t global[2], local[2]; // of conv_tile
 };
 
-struct stp_conv_variant stp_conv_choose(const struct stp_limits *limits, const struct stp_conv_shape *shape);
+struct stp_conv_variant stp_conv_variant(const struct stp_conv_choice *choice, const struct stp_conv_shape *shape);
 
 // How many of these rows are expected to be there: of a list, a third.
 int64_t stp_conv_expected(const struct stp_rows *rows);

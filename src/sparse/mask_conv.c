@@ -142,8 +142,10 @@ static struct stp_projection project(struct stp_plan *plan, const struct stp_con
             add_project(plan, job, &all, tile);
             continue;
         }
-        const struct stp_conv_shape shape = {1, all.channels, 1, all.columns, stp_conv_expected(&job->x->rows)};
-        struct stp_conv_variant variant = stp_conv_choose(&stp_plan_device(plan)->limits, &shape);
+        const struct stp_conv_shape shape = {
+            .groups = 1, .channels = all.channels, .taps = 1, .columns = all.columns, .rows = stp_conv_expected(&job->x->rows)};
+        const struct stp_conv_choice choice = stp_plan_choose(plan, job->node, &shape);
+        const struct stp_conv_variant variant = stp_conv_variant(&choice, &shape);
         struct stp_conv_job pointwise = *job;
         pointwise.window = (struct stp_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
         pointwise.ocg = all.columns;

@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tuning by whole runs: a trial is a session in which every class of convolutions is computed by its next candidate at once, taking turns
+// with a session as it is without tuning, so that each is timed where it will run, with its neighbours' traces in the caches.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <stipple/tune.h>
+
+#include "device/cache.h"
+#include "device/tuned.h"
+#include "run/session.h"
+#include "run/verify.h"
+#include "tune/candidates.h"
+#include "tune/trials.h"
+
+enum { BUDGET_S = 120 };
+// Rounds of a comparison: as many as take so long (ms), within bounds.
+enum { TRIAL_MS = 1000, LEAST_ROUNDS = 4, MOST_ROUNDS = 12, LAST_MS = 6000, LEAST_LAST = 10, MOST_LAST = 60 };
+// A candidate that is not faster by so much is not told from noise; one that is slower by so much after a first round is given up.
+static const double gain = 0.985, hopeless = 1.1;
+
+// One way of computing a class.
+struct trial {
+    struct stp_conv_choice choice;
+    double ratio; // of its time to that without tuning; 0: not tried yet, ∞: not to be used
+};
+
+struct class {
+    struct stp_conv_shape shape; // as stp_conv_class() gives it
+    struct stp_conv_choice before;
+    struct trial *trials;
+    size_t n_trials, cap_trials;
+    size_t best, current; // among the trials
+    bool tries;           // in this trial session
+    double ms[2];         // of all its nodes: in the last comparison, without tuning and with the trial
+    size_t nodes;
+};
+
+struct search {
+    stp_session *session; // whose model and inputs these are
+    struct stp_device *device;
+    stp_tune_params params;
+    double start, seconds;
+    stp_session *before;                // without tuning
+    const struct stp_tuned_table *base; // what it uses: nothing, but in tests
+    struct class *classes;
+    size_t n_classes;
+    size_t done;
+    bool stopped;
+    struct stp_trial_verdicts verdicts;
+    double run_ms[2];
+};
+
+// Sessions -----------------------------------------------------------------------------------------------------------
+
+// Of the same model, parameters and inputs, ready to be timed.
+static stp_status twin(stp_session **out, const struct search *search, const struct stp_tuned_table *tuned)
+{
+    const stp_session *session = search->session;
+    stp_session_params params = session->params;
+    params.profile = true;
+    params.progress = NULL;
+    STP_TRY(stp_session_create(out, session->model, session->device, &params));
+    (*out)->tuned = tuned;
+    const struct stp_graph *graph = session->model->graph;
+    for (int i = 0; i < graph->n_inputs; i++)
+        if (session->inputs[i].data)
+            STP_TRY(stp_session_set_input(*out, graph->inputs[i]->name, &session->inputs[i]));
+    return stp_session_run(*out);
+}
+
+static struct class *find_class(const struct search *search, const struct stp_conv_shape *shape)
+{
+    const struct stp_conv_shape wanted = stp_conv_class(shape);
+    for (size_t i = 0; i < search->n_classes; i++)
+        if (!memcmp(&search->classes[i].shape, &wanted, sizeof wanted)) // int64_t alone
+            return &search->classes[i];
+    return NULL;
+}
+
+// Adds what the convolutions of `session` took, node by node the least of all rounds: least[n_convs].
+static void note_times(const stp_session *session, double *least)
+{
+    const struct stp_plan *plan = session->plan;
+    for (int c = 0; c < plan->n_convs; c++) {
+        double ms = 0;
+        for (int s = 0; s < plan->n_steps; s++)
+            if (plan->steps[s]->node == plan->convs[c].node)
+                ms += plan->steps[s]->ms;
+        least[c] = least[c] > 0 ? fmin(least[c], ms) : ms;
+    }
+}
+
+static void sum_by_class(struct search *search, const double *least, int which)
+{
+    const struct stp_plan *plan = search->before->plan;
+    for (size_t i = 0; i < search->n_classes; i++)
+        search->classes[i].ms[which] = 0;
+    for (int c = 0; c < plan->n_convs; c++)
+        find_class(search, &plan->convs[c].shape)->ms[which] += least[c];
+}
+
+static bool is_hopeless(const struct search *search)
+{
+    for (size_t i = 0; i < search->n_classes; i++) {
+        const struct class *class = &search->classes[i];
+        if (class->tries && class->ms[1] < hopeless * class->trials[class->best].ratio * class->ms[0])
+            return false;
+    }
+    return true;
+}
+
+// As many rounds as take `ms`, but no less and no more than these.
+static int count_rounds(const struct search *search, double ms, int least, int most)
+{
+    const double rounds = ms / fmax(1e-3, 2 * search->before->run_ms);
+    return rounds < least ? least : rounds > most ? most : (int)rounds;
+}
+
+// Both sessions in turns, each the first in every other round; fills every class's ms. With `give_up` it may end after the first.
+static stp_status compare(struct search *search, stp_session *trial, int rounds, bool give_up)
+{
+    stp_session *const sessions[2] = {search->before, trial};
+    const size_t convs = (size_t)search->before->plan->n_convs;
+    double *least[2] = {calloc(convs + 1, sizeof **least), calloc(convs + 1, sizeof **least)};
+    stp_status status = least[0] && least[1] ? STP_OK : stp_fail_memory(search->device->context, convs * sizeof **least, "times");
+    search->run_ms[0] = search->run_ms[1] = INFINITY;
+    for (int turn = 0; turn < 2 * rounds && status == STP_OK; turn++) {
+        const int which = (turn + turn / 2) % 2;
+        status = stp_session_run(sessions[which]);
+        if (status != STP_OK)
+            break;
+        note_times(sessions[which], least[which]);
+        search->run_ms[which] = fmin(search->run_ms[which], sessions[which]->run_ms);
+        if (turn % 2 == 0)
+            continue;
+        for (int i = 0; i < 2; i++)
+            sum_by_class(search, least[i], i);
+        if (give_up && is_hopeless(search))
+            break;
+    }
+    free(least[0]);
+    free(least[1]);
+    return status;
+}
+
+// Classes and their candidates ---------------------------------------------------------------------------------------
+
+static bool add_trial(struct class *class, const struct stp_conv_choice *choice, double ratio)
+{
+    for (size_t i = 0; i < class->n_trials; i++)
+        if (stp_same_choice(&class->trials[i].choice, choice)) {
+            if (ratio > 0)
+                class->trials[i].ratio = ratio;
+            return true;
+        }
+    if (class->n_trials == class->cap_trials) {
+        const size_t capacity = class->cap_trials ? 2 * class->cap_trials : 64;
+        struct trial *grown = realloc(class->trials, capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        class->trials = grown;
+        class->cap_trials = capacity;
+    }
+    class->trials[class->n_trials++] = (struct trial){*choice, ratio};
+    return true;
+}
+
+static bool add_trials(struct class *class, const struct stp_candidates *candidates)
+{
+    for (size_t i = 0; i < candidates->count; i++)
+        if (!add_trial(class, &candidates->items[i], 0))
+            return false;
+    return true;
+}
+
+static void find_best(struct class *class)
+{
+    class->best = 0;
+    for (size_t i = 1; i < class->n_trials; i++)
+        if (class->trials[i].ratio > 0 && class->trials[i].ratio < gain * class->trials[class->best].ratio)
+            class->best = i;
+}
+
+static void recall_trial(void *user, const struct stp_tuned *trial)
+{
+    struct search *search = user;
+    struct class *class = find_class(search, &trial->class);
+    if (class && stp_worksize_conv_fits(&search->device->limits, &trial->class, &trial->choice))
+        add_trial(class, &trial->choice, trial->permille / 1000.0); // short memory costs a trial
+}
+
+// The first trial of a class is what is used without tuning.
+static stp_status make_class(struct search *search, const struct stp_plan_conv *conv)
+{
+    struct class *class = &search->classes[search->n_classes];
+    struct stp_candidates core;
+    *class = (struct class){.shape = stp_conv_class(&conv->shape), .before = conv->choice};
+    stp_candidates_core(&core, &search->device->limits, &conv->shape, search->params.all);
+    search->n_classes++;
+    return add_trial(class, &conv->choice, 1) && add_trials(class, &core)
+               ? STP_OK
+               : stp_fail_memory(search->device->context, sizeof core, "candidates");
+}
+
+static stp_status make_classes(struct search *search)
+{
+    const struct stp_plan *plan = search->before->plan;
+    search->classes = calloc((size_t)plan->n_convs + 1, sizeof *search->classes);
+    if (!search->classes)
+        return stp_fail_memory(search->device->context, (size_t)plan->n_convs * sizeof *search->classes, "classes");
+    for (int c = 0; c < plan->n_convs; c++) {
+        if (!find_class(search, &plan->convs[c].shape))
+            STP_TRY(make_class(search, &plan->convs[c]));
+        find_class(search, &plan->convs[c].shape)->nodes++;
+    }
+    stp_trials_recall(search->device, recall_trial, search);
+    for (size_t i = 0; i < search->n_classes; i++)
+        find_best(&search->classes[i]);
+    return STP_OK;
+}
+
+// The next that was not tried; where all were, what is near the best.
+static stp_status next_trial(struct search *search, struct class *class, bool *found)
+{
+    struct stp_candidates near;
+    for (int i = 0; i < 2; i++) {
+        for (class->current = 0; class->current < class->n_trials; class->current++) {
+            struct trial *trial = &class->trials[class->current];
+            *found = trial->ratio == 0;
+            if (!*found)
+                continue;
+            if (stp_trial_is_right(&search->verdicts, search->device, &class->shape, &trial->choice))
+                return STP_OK;
+            trial->ratio = INFINITY;
+        }
+        stp_candidates_near(&near, &search->device->limits, &class->shape, &class->trials[class->best].choice, search->params.all);
+        if (!add_trials(class, &near))
+            return stp_fail_memory(search->device->context, sizeof near, "candidates");
+    }
+    *found = false;
+    return STP_OK;
+}
+
+// Progress -----------------------------------------------------------------------------------------------------------
+
+static double spent(const struct search *search)
+{
+    return (stp_now_ms() - search->start) * 1e-3;
+}
+
+// Trials that are left if nothing better is found: the longest queue.
+static size_t count_left(const struct search *search)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < search->n_classes; i++) {
+        size_t left = 0;
+        for (size_t t = 0; t < search->classes[i].n_trials; t++)
+            left += search->classes[i].trials[t].ratio == 0;
+        most = left > most ? left : most;
+    }
+    return most;
+}
+
+static double find_gain(const struct search *search)
+{
+    double before = 0, after = 0;
+    for (size_t i = 0; i < search->n_classes; i++) {
+        before += search->classes[i].ms[0];
+        after += search->classes[i].ms[0] * search->classes[i].trials[search->classes[i].best].ratio;
+    }
+    return before > 0 ? 1 - after / before : 0;
+}
+
+static void tell(struct search *search, const char *what)
+{
+    const size_t left = count_left(search);
+    const double budget_left = fmax(0, search->seconds - spent(search));
+    const stp_tune_progress progress = {
+        .what = what,
+        .done = search->done,
+        .total = search->done + left,
+        .gain = find_gain(search),
+        .seconds_left = search->done ? fmin(budget_left, spent(search) / (double)search->done * (double)left) : budget_left};
+    if (search->params.progress && !search->params.progress(search->params.progress_user, &progress))
+        search->stopped = true;
+}
+
+// Searching ----------------------------------------------------------------------------------------------------------
+
+static struct stp_tuned entry_of(const struct class *class, const struct trial *trial)
+{
+    return (struct stp_tuned){.class = class->shape,
+                              .choice = trial->choice,
+                              .permille = (int)fmax(1, lround(fmin(trial->ratio, 100) * 1000)),
+                              .origin = STP_TUNED_HERE};
+}
+
+// Every class by its next candidate, or by its best one where there is none. *any: there is one.
+static stp_status fill_table(struct search *search, struct stp_tuned_table *table, bool *any)
+{
+    *any = false;
+    for (size_t i = 0; i < search->n_classes && !search->stopped; i++) {
+        struct class *class = &search->classes[i];
+        STP_TRY(next_trial(search, class, &class->tries));
+        *any |= class->tries;
+        const struct stp_tuned tuned = entry_of(class, &class->trials[class->tries ? class->current : class->best]);
+        if (!stp_tuned_put(table, &tuned))
+            return stp_fail_memory(search->device->context, sizeof tuned, "choices");
+        tell(search, "holding candidates against the reference");
+    }
+    return STP_OK;
+}
+
+static void note_trials(struct search *search)
+{
+    for (size_t i = 0; i < search->n_classes; i++) {
+        struct class *class = &search->classes[i];
+        if (!class->tries)
+            continue;
+        struct trial *trial = &class->trials[class->current];
+        trial->ratio = class->ms[0] > 0 ? fmax(1e-3, class->ms[1] / class->ms[0]) : 1;
+        const struct stp_tuned entry = entry_of(class, trial);
+        stp_trials_keep(search->device, &entry);
+        find_best(class);
+    }
+    search->done++;
+}
+
+// A candidate of this session cannot be run whole; which of them is not known.
+static void drop_trials(struct search *search)
+{
+    stp_log(search->device->context, STP_LOG_WARN, "not used: candidates that fail in a run: %s", stp_last_error(search->device->context));
+    for (size_t i = 0; i < search->n_classes; i++)
+        if (search->classes[i].tries)
+            search->classes[i].trials[search->classes[i].current].ratio = INFINITY;
+}
+
+static stp_status try_next(struct search *search, bool *any)
+{
+    struct stp_tuned_table table = {0};
+    stp_session *trial = NULL;
+    stp_status status = fill_table(search, &table, any);
+    if (status == STP_OK && *any && !search->stopped) {
+        tell(search, "timing candidates");
+        status = twin(&trial, search, &table);
+        if (status == STP_OK)
+            status = compare(search, trial, count_rounds(search, TRIAL_MS, LEAST_ROUNDS, MOST_ROUNDS), true);
+        if (status == STP_OK)
+            note_trials(search);
+        else if (status == STP_ERROR_DEVICE)
+            drop_trials(search);
+        if (status == STP_ERROR_DEVICE)
+            status = STP_OK;
+    }
+    stp_session_destroy(&trial);
+    free(table.items);
+    return status;
+}
+
+// The best of all classes together, once more and longer: what does not hold is given up.
+static stp_status confirm(struct search *search)
+{
+    struct stp_tuned_table table = {0};
+    stp_session *after = NULL;
+    stp_status status = STP_OK;
+    for (size_t i = 0; i < search->n_classes && status == STP_OK; i++) {
+        const struct stp_tuned tuned = entry_of(&search->classes[i], &search->classes[i].trials[search->classes[i].best]);
+        if (!stp_tuned_put(&table, &tuned))
+            status = stp_fail_memory(search->device->context, sizeof tuned, "choices");
+    }
+    stp_session_destroy(&search->before); // both are new: where memory lies makes a percent
+    if (status == STP_OK)
+        status = twin(&after, search, &table);
+    if (status == STP_OK)
+        status = twin(&search->before, search, search->base);
+    if (status == STP_OK)
+        status = compare(search, after, count_rounds(search, LAST_MS, LEAST_LAST, MOST_LAST), false);
+    for (size_t i = 0; i < search->n_classes && status == STP_OK; i++) {
+        struct class *class = &search->classes[i];
+        if (class->best && class->ms[1] > gain * class->ms[0])
+            class->best = 0;
+        struct trial kept = class->trials[class->best];
+        if (class->best && class->ms[0] > 0)
+            kept.ratio = class->ms[1] / class->ms[0];
+        const struct stp_tuned tuned = entry_of(class, &kept);
+        status = stp_device_keep_tuned(search->device, &tuned);
+    }
+    stp_session_destroy(&after);
+    free(table.items);
+    return status;
+}
+
+static stp_status run_search(struct search *search)
+{
+    if (!search->device->profiling)
+        return stp_fail(search->device->context, STP_ERROR_UNSUPPORTED,
+                        "tuning needs a command queue that tells how long kernels took (CL_QUEUE_PROFILING_ENABLE)");
+    STP_TRY(twin(&search->before, search, search->base));
+    STP_TRY(make_classes(search));
+    STP_TRY(compare(search, search->before, 1, false)); // for what is told first
+    bool any = true;
+    while (any && !search->stopped && spent(search) < search->seconds)
+        STP_TRY(try_next(search, &any));
+    return confirm(search);
+}
+
+// The result ---------------------------------------------------------------------------------------------------------
+
+struct stp_tuning {
+    struct stp_arena arena;
+    stp_tuned_class *classes;
+    size_t count;
+    double run_ms[2];
+};
+
+static const char *keep_text(struct stp_arena *arena, const char *text)
+{
+    return stp_arena_string(arena, text, strlen(text));
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const double left = ((const stp_tuned_class *)a)->before_ms, right = ((const stp_tuned_class *)b)->before_ms;
+    return (left < right) - (left > right);
+}
+
+static stp_status make_result(stp_tuning **out, const struct search *search)
+{
+    stp_tuning *tuning = calloc(1, sizeof *tuning);
+    if (!tuning || !(tuning->classes = stp_arena_array(&tuning->arena, search->n_classes, sizeof *tuning->classes)))
+        goto short_memory;
+    for (size_t i = 0; i < search->n_classes; i++) {
+        const struct class *class = &search->classes[i];
+        char shape[STP_TUNED_TEXT], before[STP_TUNED_TEXT], after[STP_TUNED_TEXT];
+        stp_conv_class_text(shape, &class->shape);
+        stp_conv_choice_text(before, &class->before);
+        stp_conv_choice_text(after, &class->trials[class->best].choice);
+        stp_tuned_class *told = &tuning->classes[tuning->count++];
+        *told = (stp_tuned_class){.shape = keep_text(&tuning->arena, shape),
+                                  .before = keep_text(&tuning->arena, before),
+                                  .after = keep_text(&tuning->arena, after),
+                                  .nodes = class->nodes,
+                                  .before_ms = class->ms[0],
+                                  .after_ms = class->best ? class->ms[1] : class->ms[0]};
+        for (size_t t = 0; t < class->n_trials; t++)
+            told->tried += class->trials[t].ratio > 0;
+        if (!told->shape || !told->before || !told->after)
+            goto short_memory;
+    }
+    if (tuning->count)
+        qsort(tuning->classes, tuning->count, sizeof *tuning->classes, by_time);
+    memcpy(tuning->run_ms, search->run_ms, sizeof tuning->run_ms);
+    *out = tuning;
+    return STP_OK;
+short_memory:
+    stp_tuning_destroy(&tuning);
+    return stp_fail_memory(search->device->context, search->n_classes * sizeof *tuning->classes, "the result of tuning");
+}
+
+stp_status stp_session_tune(stp_tuning **out, stp_session *session, const stp_tune_params *params)
+{
+    if (!out || !session)
+        return STP_ERROR_INVALID_ARGUMENT;
+    *out = NULL;
+    static const struct stp_tuned_table nothing;
+    struct search search = {.session = session,
+                            .device = session->device,
+                            .base = session->tuned ? session->tuned : &nothing,
+                            .start = stp_now_ms()};
+    if (params)
+        search.params = *params;
+    search.seconds = search.params.seconds > 0 ? search.params.seconds : BUDGET_S;
+    stp_status status = run_search(&search);
+    if (status == STP_OK)
+        status = make_result(out, &search);
+    stp_session_destroy(&search.before);
+    for (size_t i = 0; i < search.n_classes; i++)
+        free(search.classes[i].trials);
+    free(search.classes);
+    free(search.verdicts.items);
+    session->stale = true;
+    return status;
+}
+
+void stp_tuning_destroy(stp_tuning **tuning)
+{
+    if (!tuning || !*tuning)
+        return;
+    stp_arena_free(&(*tuning)->arena);
+    free(*tuning);
+    *tuning = NULL;
+}
+
+size_t stp_tuning_count(const stp_tuning *tuning)
+{
+    return tuning ? tuning->count : 0;
+}
+
+const stp_tuned_class *stp_tuning_get(const stp_tuning *tuning, size_t index)
+{
+    return tuning && index < tuning->count ? &tuning->classes[index] : NULL;
+}
+
+void stp_tuning_run_ms(const stp_tuning *tuning, double *before, double *after)
+{
+    *before = tuning ? tuning->run_ms[0] : 0;
+    *after = tuning ? tuning->run_ms[1] : 0;
+}
