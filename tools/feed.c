@@ -126,11 +126,12 @@ static int check_photo_port(struct stp_run *run)
 {
     if (!run->photos.count && !run->stand_in)
         return -1;
-    run->photo_port = find_photo_port(run->loaded.model);
-    if (!run->photos.count && (!run->photo_port || find_input(run, run->photo_port))) {
-        run->photo_port = NULL; // nothing to stand in for
+    const stp_model_port *photo_port = find_photo_port(run->loaded.model);
+    const bool wants_one = photo_port && !photo_port->has_default && !find_input(run, photo_port) &&
+                           (photo_port->dims[1] < 0 || photo_port->dims[1] == 3);
+    if (!run->photos.count && !wants_one) // nothing to stand in for
         return -1;
-    }
+    run->photo_port = photo_port;
     if (!run->photo_port) {
         stp_error_set(&run->tool->error, "%s has no float input of rank 4 that a photo could feed", run->model_path);
         return stp_tool_failure(run->tool);

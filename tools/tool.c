@@ -260,3 +260,15 @@ bool stp_read_stdin(struct stp_bytes *out, struct stp_error *error)
     *out = (struct stp_bytes){0};
     return stp_error_set(error, "out of memory: %zu bytes for standard input", capacity);
 }
+
+bool stp_write_text(const char *path, const char *text, struct stp_error *error)
+{
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        return stp_error_set(error, "cannot write %s: %s", path, strerror(errno));
+    const bool written = fputs(text, file) >= 0 && !fflush(file);
+    const int code = errno;
+    if (!fclose(file) && written)
+        return true;
+    return stp_error_set(error, "cannot write %s: %s", path, strerror(written ? errno : code));
+}

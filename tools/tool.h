@@ -78,12 +78,16 @@ struct stp_bytes {
 // A regular file. The error names the path.
 bool stp_read_file(struct stp_bytes *out, const char *path, struct stp_error *error);
 bool stp_read_stdin(struct stp_bytes *out, struct stp_error *error);
+// In place of what is there. The error names the path.
+bool stp_write_text(const char *path, const char *text, struct stp_error *error);
 
 int stp_verb_bench(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_cache(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_devices(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_info(struct stp_tool *tool, int argc, char **argv);
+int stp_verb_profile(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_run(struct stp_tool *tool, int argc, char **argv);
+int stp_verb_selftest(struct stp_tool *tool, int argc, char **argv);
 int stp_verb_tune(struct stp_tool *tool, int argc, char **argv);
 
 #endif

@@ -101,6 +101,8 @@ static int parse_options(struct tune *tune, int argc, char **argv)
     if (is_told && (tune->run.json || tune->searches))
         return stp_tool_usage(tune->run.tool, "tune", "--export - writes to standard output, where %s goes",
                               tune->run.json ? "the JSON object" : "the report on a MODEL");
+    if (optind == argc && (tune->run.n_inputs || tune->run.has_seed))
+        return stp_tool_usage(tune->run.tool, "tune", "--input and --seed are for a MODEL");
     if (optind + 2 < argc)
         return stp_tool_usage(tune->run.tool, "tune", "tune takes one PHOTO");
     return -1;
@@ -125,18 +127,6 @@ static bool import_file(struct tune *tune, stp_tuning_import *counts)
     return true;
 }
 
-static bool write_file(const char *path, const char *text, struct stp_error *error)
-{
-    FILE *file = fopen(path, "wb");
-    if (!file)
-        return stp_error_set(error, "cannot write %s: %s", path, strerror(errno));
-    const bool written = fputs(text, file) >= 0 && !fflush(file);
-    const int code = errno;
-    if (!fclose(file) && written)
-        return true;
-    return stp_error_set(error, "cannot write %s: %s", path, strerror(written ? errno : code));
-}
-
 static bool export_file(struct tune *tune)
 {
     struct stp_tool *tool = tune->run.tool;
@@ -144,7 +134,7 @@ static bool export_file(struct tune *tune)
     if (stp_tuning_export(&text, tool->context) != STP_OK)
         return stp_error_library(&tool->error, tool->context, NULL);
     const bool is_stdout = !strcmp(tune->export, "-");
-    const bool ok = is_stdout ? fputs(text, stdout) >= 0 : write_file(tune->export, text, &tool->error);
+    const bool ok = is_stdout ? fputs(text, stdout) >= 0 : stp_write_text(tune->export, text, &tool->error);
     stp_tuning_free(text);
     return ok || (is_stdout && stp_error_set(&tool->error, "cannot write to standard output: %s", strerror(errno)));
 }
@@ -195,7 +185,8 @@ static void print_result(const struct tune *tune, const stp_tuning *tuning)
     stp_tuning_run_ms(tuning, &before, &after);
     printf("\nrun      %.2f ms without tuning, %.2f ms with it (%.1f %% less); least times, as those above, in ms\n", before, after,
            (1 - after / before) * 100);
-    puts(interrupted ? "stopped  before all was tried; the next time goes on from here" : "");
+    if (!stp_tuning_is_complete(tuning))
+        puts("stopped  before all was tried; the next time goes on from here");
 }
 
 static void tell_result(cJSON *object, const stp_tuning *tuning)
@@ -216,7 +207,7 @@ static void tell_result(cJSON *object, const stp_tuning *tuning)
     stp_tuning_run_ms(tuning, &before, &after);
     stp_json_number(object, "default_ms", before);
     stp_json_number(object, "tuned_ms", after);
-    stp_json_bool(object, "stopped", interrupted);
+    stp_json_bool(object, "complete", stp_tuning_is_complete(tuning));
 }
 
 // Of the loaded model; what is told goes into `object`, or is printed.
@@ -256,11 +247,16 @@ static bool search_usual(struct tune *tune, cJSON *object)
         size_t size;
         if (!stp_job_ok(run, stp_tuning_usual_model(&bytes, &size, run->tool->context, sizes[i][0], sizes[i][1])))
             return false;
-        bool ok = stp_job_ok(run, stp_model_load_memory(&run->loaded.model, run->tool->context, bytes, size)) && stp_feed_read(run) < 0 &&
-                  search(tune, models ? stp_json_object(models, NULL) : NULL);
+        bool ok = stp_job_ok(run, stp_model_load_memory(&run->loaded.model, run->tool->context, bytes, size)) &&
+                  stp_feed_metadata(run) < 0 && stp_feed_read(run) < 0;
+        cJSON *told = ok && models ? stp_json_object(models, NULL) : NULL;
+        if (told)
+            stp_json_text(told, "model", name);
+        ok = ok && search(tune, told);
         stp_session_destroy(&run->session);
         stp_loaded_close(&run->loaded);
         stp_tuning_free(bytes);
+        run->model_path = NULL;
         if (!ok)
             return false;
     }
@@ -284,7 +280,7 @@ static bool execute(struct tune *tune, cJSON *object, bool has_model)
         stp_json_integer(import, "known", (int64_t)counts.known);
         stp_json_integer(import, "foreign", (int64_t)counts.foreign);
     } else if (tune->import) {
-        printf("import   %zu results taken, %zu no better than what was there\n", counts.taken, counts.known);
+        fprintf(tune->export && !strcmp(tune->export, "-") ? stderr : stdout, "import   %zu results taken, %zu no better than what was there\n", counts.taken, counts.known);
     }
     const bool ok = !tune->searches || (has_model ? search(tune, object) : search_usual(tune, object));
     return ok && (!tune->export || export_file(tune));

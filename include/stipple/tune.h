@@ -28,7 +28,7 @@ typedef struct stp_tune_progress {
 typedef bool (*stp_tune_fn)(void *user, const stp_tune_progress *progress);
 
 typedef struct stp_tune_params {
-    double seconds;       // budget; 0: 120. What has begun is finished, so that it may take some seconds more
+    double seconds;       // budget; 0: 120. What has begun is finished, and the best compared once more: some seconds, or a dozen runs
     bool all;             // also try what an estimate says cannot win
     stp_tune_fn progress; // NULL: none
     void *progress_user;
@@ -51,15 +51,17 @@ typedef struct stp_tuned_class {
 // Tunes the device of `session` for its model at its present inputs, as `params` of the session say (dense, exact), and keeps the result.
 // Every candidate is held against the reference on small problems in a child process first, so that a driver that crashes or hangs costs
 // that candidate, with a warning; then it takes turns with what is used without tuning. Trials are kept as well: after an interruption, or
-// a kill, the next call goes on where this one stopped. The session is prepared anew when it runs next. On success *out is the caller's
+// a kill, the next call goes on where this one stopped. The session gives back its memory first, and is prepared anew when it runs next. On success *out is the caller's
 // (stp_tuning_destroy). Errors: those of stp_session_run().
 STP_API stp_status stp_session_tune(stp_tuning **out, stp_session *session, const stp_tune_params *params);
 STP_API void stp_tuning_destroy(stp_tuning **tuning);
 STP_API size_t stp_tuning_count(const stp_tuning *tuning);
 // NULL beyond the end; those that take most time first.
 STP_API const stp_tuned_class *stp_tuning_get(const stp_tuning *tuning, size_t index);
-// Whole runs, least times: without and with what was found.
+// Whole runs, least times: without and with what was found. Either pointer may be NULL.
 STP_API void stp_tuning_run_ms(const stp_tuning *tuning, double *before, double *after);
+// All that was worth a try was tried: the next call would find nothing to do.
+STP_API bool stp_tuning_is_complete(const stp_tuning *tuning);
 
 // A network for those who tune without a model of their own, for stp_model_load_memory(): convolutions as residual networks for photos of
 // height × width pixels have them, dense, masked and depthwise; input "x" [1, 3, height, width]. Its weights are noise. The bytes are the

@@ -60,7 +60,7 @@ void stp_ahead_start(struct stp_device *device, const struct stp_ahead_kernel *k
     char path[4096], number[16];
     size_t helpers = stp_min64(STP_MAX_HELPERS, stp_min64(device->limits.compute_units - 1, (int64_t)count / KERNELS_PER_HELPER));
     // Of a device that an application brought, it is not known what it is called elsewhere.
-    if (!helpers || device->info.index < 0 || !stp_child_helper(path, sizeof path))
+    if (!helpers || device->is_helper || device->info.index < 0 || !stp_child_helper(path, sizeof path))
         return;
     snprintf(number, sizeof number, "%d", device->info.index);
     for (size_t i = 0; i < helpers; i++) {

@@ -324,6 +324,13 @@ static void note_use(struct stp_cache *cache)
     stp_cache_end(cache, code);
 }
 
+void stp_cache_be_patient(struct stp_cache *cache)
+{
+    enum { PATIENT_MS = 10000 };
+    if (cache && cache->db)
+        sqlite3_busy_timeout(cache->db, PATIENT_MS);
+}
+
 void stp_cache_close(struct stp_cache **cache)
 {
     if (!cache || !*cache)

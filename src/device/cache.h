@@ -51,11 +51,13 @@ struct stp_measurement_key {
 bool stp_cache_find_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, char *value,
                                 size_t size);
 void stp_cache_store_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value);
+// From now on it waits for another process's lock for seconds before it gives up: for those who found something out in minutes.
+void stp_cache_be_patient(struct stp_cache *cache);
 // Of that kind, of all devices, the latest first. The texts live during the call.
 typedef void (*stp_measurement_visit)(void *user, const struct stp_measurement_key *key, const char *value);
 void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, stp_measurement_visit visit, void *user);
-// Those of that value, device and subject, with whatever driver; and all of a kind and device.
-void stp_cache_drop_value(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value);
+// In place of those of that kind, device and subject, with whatever driver. `value` NULL: removes them.
+void stp_cache_replace_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value);
 void stp_cache_drop_measurements(struct stp_cache *cache, const char *kind, const char *device);
 
 #endif

@@ -157,18 +157,30 @@ bool stp_cache_find_measurement(struct stp_cache *cache, const struct stp_measur
     return found;
 }
 
+static int insert_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value)
+{
+    return stp_cache_run(cache, stp_cache_query(cache,
+                                                "INSERT OR REPLACE INTO measurements(kind, device, driver, subject, made, value)"
+                                                " VALUES(?, ?, ?, ?, ?, ?)",
+                                                "ttttit", key->kind, key->device, key->driver, key->subject, (sqlite3_int64)time(NULL),
+                                                value));
+}
+
 void stp_cache_store_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value)
+{
+    if (stp_cache_begin(cache))
+        stp_cache_end(cache, insert_measurement(cache, key, value));
+}
+
+void stp_cache_replace_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value)
 {
     if (!stp_cache_begin(cache))
         return;
-    stp_cache_end(
-        cache,
-        stp_cache_run(cache,
-                      stp_cache_query(cache,
-                                      "INSERT OR REPLACE INTO measurements(kind, device, driver, subject, made, value)"
-                                      " VALUES(?, ?, ?, ?, ?, ?)",
-                                      "ttttit", key->kind, key->device, key->driver, key->subject,
-                                      (sqlite3_int64)time(NULL), value)));
+    int code = stp_cache_run(cache, stp_cache_query(cache, "DELETE FROM measurements WHERE kind = ?1 AND device = ?2 AND subject = ?3", "ttt",
+                                                    key->kind, key->device, key->subject));
+    if (code == SQLITE_OK && value)
+        code = insert_measurement(cache, key, value);
+    stp_cache_end(cache, code);
 }
 
 void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, stp_measurement_visit visit, void *user)
@@ -190,15 +202,6 @@ void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, stp_m
     }
     sqlite3_finalize(row);
     stp_cache_judge(cache, code, false);
-}
-
-void stp_cache_drop_value(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value)
-{
-    if (stp_cache_begin(cache))
-        stp_cache_end(cache, stp_cache_run(cache, stp_cache_query(cache,
-                                                                  "DELETE FROM measurements"
-                                                                  " WHERE kind = ?1 AND device = ?2 AND subject = ?3 AND value = ?4",
-                                                                  "tttt", key->kind, key->device, key->subject, value)));
 }
 
 void stp_cache_drop_measurements(struct stp_cache *cache, const char *kind, const char *device)

@@ -175,6 +175,9 @@ static void tell_death(struct stp_child *child, enum ending ending, pid_t reaped
         snprintf(how, sizeof how, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (reaped > 0 && WIFEXITED(status))
         snprintf(how, sizeof how, "exit code %d", WEXITSTATUS(status));
+    static const int own[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    for (size_t i = 0; i < STP_LENGTH(own); i++)
+        child->crashed |= ending != TIMED_OUT && reaped > 0 && WIFSIGNALED(status) && WTERMSIG(status) == own[i];
     const char *words = last_words(tail);
     snprintf(child->death, sizeof child->death, "%s%s%s", how, *words ? ": " : "", words);
 }

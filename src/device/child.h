@@ -14,6 +14,7 @@ enum { STP_CHILD_ANSWER_FD = 3 };
 struct stp_child {
     char answer[1024]; // the line it wrote, without its newline; "" if it wrote none
     char death[1024];  // then how it ended: "signal 6 (Aborted): last words", "no answer in 60 s"
+    bool crashed;      // by a signal that is the process's own doing, such as SIGSEGV or SIGABRT
 };
 
 // The path of the helper: beside the library (a build folder), else where it is installed. false if it is not there.

@@ -12,9 +12,10 @@
 
 struct stp_conv_shape stp_conv_class(const struct stp_conv_shape *shape)
 {
+    enum { MOST_ROWS = 1 << 29 }; // nine digits
     struct stp_conv_shape class = *shape;
     class.winograd_tiles = shape->winograd_tiles > 0;
-    for (class.rows = 1; class.rows < shape->rows && class.rows < INT32_MAX;)
+    for (class.rows = 1; class.rows < shape->rows && class.rows < MOST_ROWS;)
         class.rows *= 2;
     return class;
 }
@@ -147,10 +148,11 @@ static uint64_t hash_kernels(void)
     return hash;
 }
 
-void stp_tuned_subject(char *out, const struct stp_conv_shape *class)
+void stp_tuned_subject(char *out, const struct stp_conv_shape *shape)
 {
     char text[STP_TUNED_TEXT];
-    stp_conv_class_text(text, class);
+    const struct stp_conv_shape class = stp_conv_class(shape);
+    stp_conv_class_text(text, &class);
     snprintf(out, STP_TUNED_TEXT, "%016llx %.200s", (unsigned long long)hash_kernels(), text);
 }
 
@@ -165,7 +167,7 @@ bool stp_tuned_read(struct stp_tuned *out, const char *subject, const char *valu
 {
     char choice[STP_TUNED_TEXT], written[STP_TUNED_TEXT];
     const char *class = strchr(subject, ' '), *colon = strchr(value, ':');
-    *out = (struct stp_tuned){.origin = out->origin};
+    *out = (struct stp_tuned){0};
     if (!class || !colon || colon - value >= STP_TUNED_TEXT || sscanf(colon, ": %9d permille", &out->permille) != 1 || out->permille < 1)
         return false;
     snprintf(choice, sizeof choice, "%.*s", (int)(colon - value), value);
@@ -197,26 +199,16 @@ struct reading {
     bool short_memory;
 };
 
-// What was found with other drivers counts only where there is nothing else; of the rest the fastest, and that which is verified already.
-static bool is_better(const struct stp_tuned *a, const struct stp_tuned *b)
-{
-    const bool elsewhere[2] = {a->origin == STP_TUNED_ELSEWHERE, b->origin == STP_TUNED_ELSEWHERE};
-    if (elsewhere[0] != elsewhere[1])
-        return elsewhere[1];
-    return a->permille != b->permille ? a->permille < b->permille : a->origin < b->origin;
-}
-
+// The latest comes first; there should be one of a class.
 static void read_entry(void *user, const struct stp_measurement_key *key, const char *value)
 {
     struct reading *reading = user;
-    struct stp_tuned tuned = {.origin = !*key->driver                           ? STP_TUNED_IMPORTED
-                                        : !strcmp(key->driver, reading->driver) ? STP_TUNED_HERE
-                                                                                : STP_TUNED_ELSEWHERE};
-    if (strcmp(key->device, reading->device) || !stp_tuned_read(&tuned, key->subject, value))
+    struct stp_tuned tuned;
+    if (strcmp(key->device, reading->device) || !stp_tuned_read(&tuned, key->subject, value) ||
+        stp_tuned_find(reading->table, &tuned.class))
         return;
-    const struct stp_tuned *known = stp_tuned_find(reading->table, &tuned.class);
-    if (!known || is_better(&tuned, known))
-        reading->short_memory |= !stp_tuned_put(reading->table, &tuned);
+    tuned.is_verified = !strcmp(key->driver, reading->driver);
+    reading->short_memory |= !stp_tuned_put(reading->table, &tuned);
 }
 
 struct stp_tuned_table *stp_device_tuned(struct stp_device *device)
@@ -235,37 +227,35 @@ struct stp_tuned_table *stp_device_tuned(struct stp_device *device)
     return device->tuned;
 }
 
-static void store(struct stp_device *device, const struct stp_tuned *tuned)
+// In place of what there is of the class, with whatever driver; `tuned` NULL: nothing.
+static void store(struct stp_device *device, const struct stp_conv_shape *class, const struct stp_tuned *tuned)
 {
     struct key key;
     char value[STP_TUNED_TEXT];
-    make_key(&key, device, &tuned->class);
-    stp_tuned_value(value, tuned);
-    stp_cache_store_measurement(stp_device_cache(device), &key.key, value);
-}
-
-// Whatever driver it was found with.
-static void drop(struct stp_device *device, const struct stp_tuned *tuned)
-{
-    struct key key;
-    char value[STP_TUNED_TEXT];
-    make_key(&key, device, &tuned->class);
-    stp_tuned_value(value, tuned);
-    stp_cache_drop_value(stp_device_cache(device), &key.key, value);
+    make_key(&key, device, class);
+    if (tuned)
+        stp_tuned_value(value, tuned);
+    stp_cache_replace_measurement(stp_device_cache(device), &key.key, tuned ? value : NULL);
 }
 
 stp_status stp_device_keep_tuned(struct stp_device *device, const struct stp_tuned *tuned)
 {
     struct stp_tuned kept = *tuned;
-    kept.origin = STP_TUNED_HERE;
+    kept.is_verified = true;
     struct stp_tuned_table *table = stp_device_tuned(device);
-    const struct stp_tuned *known = table ? stp_tuned_find(table, &tuned->class) : NULL;
-    if (known && known->origin == STP_TUNED_IMPORTED)
-        drop(device, known); // it had its chance
     if (!table || !stp_tuned_put(table, &kept))
         return stp_fail_memory(device->context, sizeof kept, "a result of tuning");
-    store(device, &kept);
+    store(device, &tuned->class, &kept);
     return STP_OK;
+}
+
+void stp_device_drop_tuned(struct stp_device *device, const struct stp_conv_shape *class)
+{
+    struct stp_tuned_table *table = stp_device_tuned(device);
+    struct stp_tuned *tuned = table ? stp_tuned_find(table, class) : NULL;
+    store(device, class, NULL);
+    if (tuned)
+        *tuned = table->items[--table->count];
 }
 
 // Verifying ----------------------------------------------------------------------------------------------------------
@@ -275,17 +265,19 @@ enum stp_verdict stp_device_verify(struct stp_device *device, const struct stp_c
     char helper[4096], number[16], class_text[STP_TUNED_TEXT], choice_text[STP_TUNED_TEXT];
     struct stp_child child;
     if (device->info.index < 0 || !stp_child_helper(helper, sizeof helper))
-        return STP_VERDICT_UNKNOWN;
+        return STP_VERDICT_UNASKED;
     snprintf(number, sizeof number, "%d", device->info.index);
     stp_conv_class_text(class_text, class);
     stp_conv_choice_text(choice_text, choice);
     const char *const arguments[] = {"verify", number, device->info.platform, device->info.name, class_text, choice_text, NULL};
     if (stp_child_run(&child, device->context, helper, arguments, NULL, STP_PROBE_TIMEOUT_MS) != STP_OK)
-        return STP_VERDICT_UNKNOWN;
+        return STP_VERDICT_UNASKED;
     if (!strcmp(child.answer, "right"))
         return STP_VERDICT_RIGHT;
-    stp_log(device->context, STP_LOG_WARN, "not used: %s for %s: %s", choice_text, class_text, child.answer[0] ? child.answer : child.death);
-    return STP_VERDICT_WRONG;
+    const bool is_wrong = child.crashed || !strncmp(child.answer, "wrong", 5);
+    stp_log(device->context, is_wrong ? STP_LOG_WARN : STP_LOG_INFO, "not used: %s for %s: %s", choice_text, class_text,
+            child.answer[0] ? child.answer : child.death);
+    return is_wrong ? STP_VERDICT_WRONG : STP_VERDICT_UNKNOWN;
 }
 
 struct stp_conv_choice stp_device_choice(struct stp_device *device, const struct stp_conv_shape *shape)
@@ -295,18 +287,19 @@ struct stp_conv_choice stp_device_choice(struct stp_device *device, const struct
     struct stp_tuned *tuned = table ? stp_tuned_find(table, shape) : NULL;
     if (!tuned || !stp_worksize_conv_fits(limits, shape, &tuned->choice))
         return stp_worksize_conv(limits, shape);
-    if (tuned->origin == STP_TUNED_HERE)
+    if (tuned->is_verified)
         return tuned->choice;
+    char text[STP_TUNED_TEXT];
+    stp_conv_choice_text(text, &tuned->choice);
+    stp_log(device->context, STP_LOG_INFO, "verifying a result of tuning that was not found with this driver: %s", text);
     switch (stp_device_verify(device, &tuned->class, &tuned->choice)) {
     case STP_VERDICT_RIGHT:
-        tuned->origin = STP_TUNED_HERE;
-        store(device, tuned);
+        tuned->is_verified = true;
+        store(device, &tuned->class, tuned);
         return tuned->choice;
-    case STP_VERDICT_WRONG:
-        drop(device, tuned);
-        *tuned = table->items[--table->count];
-        break;
-    case STP_VERDICT_UNKNOWN: break;
+    case STP_VERDICT_WRONG: stp_device_drop_tuned(device, shape); break;
+    case STP_VERDICT_UNKNOWN:
+    case STP_VERDICT_UNASKED: break;
     }
     return stp_worksize_conv(limits, shape);
 }

@@ -14,17 +14,11 @@ enum { STP_TUNED_TEXT = 224 };
 // A class of shapes: rows rounded up to a power of two, since masks change row counts every run; winograd_tiles 1 or 0.
 struct stp_conv_shape stp_conv_class(const struct stp_conv_shape *shape);
 
-enum stp_tuned_origin {
-    STP_TUNED_HERE,     // it gave the right bits with this driver
-    STP_TUNED_IMPORTED, // to be verified, as those of other drivers
-    STP_TUNED_ELSEWHERE,
-};
-
 struct stp_tuned {
     struct stp_conv_shape class;
     struct stp_conv_choice choice;
-    int permille; // its time of that of the choice without tuning
-    enum stp_tuned_origin origin;
+    int permille;     // its time of that of the choice without tuning
+    bool is_verified; // it gave the right bits with this driver: not yet, if it was imported or found with another one
 };
 
 struct stp_tuned_table {
@@ -49,22 +43,28 @@ bool stp_conv_class_read(struct stp_conv_shape *out, const char *text);
 void stp_conv_choice_text(char *out, const struct stp_conv_choice *choice);
 bool stp_conv_choice_read(struct stp_conv_choice *out, const char *text);
 
-// What the cache, and an exported text, know an entry by: the kernels' sources and the class; and what they say of it.
-void stp_tuned_subject(char *out, const struct stp_conv_shape *class);
+// What the cache, and an exported text, know an entry by: the kernels' sources and the shape's class; and what they say of it.
+void stp_tuned_subject(char *out, const struct stp_conv_shape *shape);
 void stp_tuned_value(char *out, const struct stp_tuned *tuned);
-// The other way; `origin` is left alone. False: something else, or of other kernels.
+// The other way; not verified. False: something else, or of other kernels.
 bool stp_tuned_read(struct stp_tuned *out, const char *subject, const char *value);
 
 // The device's table, read from the cache on first use. NULL: short memory.
 struct stp_tuned_table *stp_device_tuned(struct stp_device *device);
-// Into the device's table, and into the cache for this driver.
+// Into the device's table, and into the cache for this driver, in place of what there is of the class.
 stp_status stp_device_keep_tuned(struct stp_device *device, const struct stp_tuned *tuned);
+// Out of both.
+void stp_device_drop_tuned(struct stp_device *device, const struct stp_conv_shape *shape);
 // How a shape is computed on this device: as tuning found, if it gives the right bits, which an entry from elsewhere has to show in a child
 // process first and is dropped if it does not; else as without tuning.
 struct stp_conv_choice stp_device_choice(struct stp_device *device, const struct stp_conv_shape *shape);
-// Whether a choice gives the right bits on small problems of its class, in a child process (stipple-probe verify): wrong, with a warning
-// that says why, also where the driver crashes or hangs; unknown where there can be no such process.
-enum stp_verdict { STP_VERDICT_RIGHT, STP_VERDICT_WRONG, STP_VERDICT_UNKNOWN };
+// Whether a choice gives the right bits on small problems of its class, in a child process (stipple-probe verify).
+enum stp_verdict {
+    STP_VERDICT_RIGHT,
+    STP_VERDICT_WRONG,   // other bits, it cannot be built, or the driver crashes over it; with a warning that says which
+    STP_VERDICT_UNKNOWN, // the process was interrupted, or took too long
+    STP_VERDICT_UNASKED, // there can be no such process
+};
 enum stp_verdict stp_device_verify(struct stp_device *device, const struct stp_conv_shape *class, const struct stp_conv_choice *choice);
 
 #endif

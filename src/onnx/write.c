@@ -148,13 +148,13 @@ void stp_put_node(struct stp_message *graph, const char *type, const char *input
     stp_put_message(graph, STP_GRAPH_NODE, &node);
 }
 
-void stp_put_conv(struct stp_message *graph, const char *inputs, const char *output, const int64_t pads[2], int64_t stride, int64_t groups)
+void stp_put_conv(struct stp_message *graph, const char *inputs, const char *output, const int64_t pads[4], int64_t stride, int64_t groups)
 {
     struct stp_message node = stp_node_message("Conv", "", output, inputs, output);
     struct stp_message pad = stp_attr_message("pads", STP_ONNX_INTS), step = stp_attr_message("strides", STP_ONNX_INTS),
                        group = stp_attr_message("group", STP_ONNX_INT);
     for (int i = 0; i < 4; i++)
-        stp_put_int(&pad, STP_ATTRIBUTE_INTS, pads[i % 2]);
+        stp_put_int(&pad, STP_ATTRIBUTE_INTS, pads[i]);
     for (int i = 0; i < 2; i++)
         stp_put_int(&step, STP_ATTRIBUTE_INTS, stride);
     stp_put_int(&group, STP_ATTRIBUTE_INT, groups);

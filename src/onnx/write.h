@@ -44,9 +44,10 @@ enum {
     STP_ONNX_INTS = 7,
 };
 
-// Of a graph: a node without attributes whose first output is its name, and Conv with a square stride.
+// Of a graph: a node without attributes whose output is its name, and Conv with a square stride; pads as ONNX has them: y, x at the beginning,
+// y, x at the end.
 void stp_put_node(struct stp_message *graph, const char *type, const char *inputs, const char *output);
-void stp_put_conv(struct stp_message *graph, const char *inputs, const char *output, const int64_t pads[2], int64_t stride, int64_t groups);
+void stp_put_conv(struct stp_message *graph, const char *inputs, const char *output, const int64_t pads[4], int64_t stride, int64_t groups);
 // A constant of pseudo-random floats, −scale … scale, the same for the same seed.
 void stp_put_noise(struct stp_message *graph, const char *name, size_t rank, const int64_t *dims, float scale, uint32_t seed);
 void stp_fill_noise(float *floats, int64_t count, float scale, uint32_t seed);

@@ -245,17 +245,27 @@ stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, str
     return status;
 }
 
+void stp_plan_drop_event(cl_event *event)
+{
+    if (*event)
+        clReleaseEvent(*event);
+    *event = NULL;
+}
+
 void stp_plan_destroy(struct stp_plan **out)
 {
     if (!out || !*out)
         return;
     struct stp_plan *plan = *out;
     for (int i = 0; i < plan->n_steps; i++) {
-        if (plan->steps[i]->event)
-            clReleaseEvent(plan->steps[i]->event);
+        stp_plan_drop_event(&plan->steps[i]->event);
         if (plan->steps[i]->kernel)
             clReleaseKernel(plan->steps[i]->kernel);
     }
+    for (int i = 0; plan->inputs && i < plan->instance->graph->n_inputs; i++)
+        stp_plan_drop_event(&plan->inputs[i].event);
+    for (int i = 0; plan->outputs && i < plan->instance->graph->n_outputs; i++)
+        stp_plan_drop_event(&plan->outputs[i].event);
     for (int s = 0; s < plan->n_slots; s++)
         if (plan->slots[s].memory && !plan->slots[s].constant)
             clReleaseMemObject(plan->slots[s].memory);

@@ -66,6 +66,7 @@ struct stp_port {
     size_t bytes;
     bool mapped; // outputs: in memory that host and device share, mapped instead of read
     cl_mem staging; // of other outputs: host memory that the device can write, mapped; NULL where it cannot be had
+    cl_event event; // of the last run's transfer, with profiling
 };
 
 struct stp_list {
@@ -122,6 +123,8 @@ struct stp_plan {
 stp_status stp_plan_create(struct stp_plan **out, struct stp_device *device, struct stp_constants *constants,
                            struct stp_instance *instance, const stp_session_params *params, const struct stp_tuned_table *tuned);
 void stp_plan_destroy(struct stp_plan **plan);
+// Accepts a pointer to NULL.
+void stp_plan_drop_event(cl_event *event);
 
 // Of a node of the graph, among its nodes.
 int stp_plan_position(const struct stp_plan *plan, const struct stp_node *node);

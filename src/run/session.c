@@ -75,6 +75,14 @@ static void drop_plan(stp_session *session)
     stp_plan_destroy(&session->plan);
 }
 
+void stp_session_forget(stp_session *session)
+{
+    drop_plan(session);
+    stp_constants_release(&session->constants);
+    session->constants = (struct stp_constants){0};
+    session->has_run = session->has_masks = session->has_nodes = false;
+}
+
 void stp_session_destroy(stp_session **out)
 {
     if (!out || !*out)
@@ -262,16 +270,23 @@ stp_status stp_session_prepare(stp_session *session)
     return STP_OK;
 }
 
+// Where a transfer's event goes; NULL without profiling.
+static cl_event *event_of(const stp_session *session, struct stp_port *port)
+{
+    stp_plan_drop_event(&port->event);
+    return session->params.profile ? &port->event : NULL;
+}
+
 static stp_status write_inputs(stp_session *session)
 {
     struct stp_plan *plan = session->plan;
     for (int i = 0; i < session_graph(session)->n_inputs; i++) {
-        const struct stp_port *port = &plan->inputs[i];
+        struct stp_port *port = &plan->inputs[i];
         if (port->slot < 0 || !port->bytes)
             continue;
         STP_TRY(stp_cl_check(session->device,
                              clEnqueueWriteBuffer(session->device->queue, plan->slots[port->slot].memory, CL_FALSE, 0,
-                                                  port->bytes, session->inputs[i].data, 0, NULL, NULL),
+                                                  port->bytes, session->inputs[i].data, 0, NULL, event_of(session, port)),
                              "clEnqueueWriteBuffer"));
     }
     return STP_OK;
@@ -293,10 +308,7 @@ static stp_status poison(stp_session *session)
 // `timed`: the device shall tell when it ran.
 static stp_status enqueue_step(stp_session *session, struct stp_step *step, bool timed)
 {
-    if (step->event) {
-        clReleaseEvent(step->event);
-        step->event = NULL;
-    }
+    stp_plan_drop_event(&step->event);
     cl_int code =
         clEnqueueNDRangeKernel(session->device->queue, step->kernel, (cl_uint)step->dimensions, NULL, step->global,
                                step->local, 0, NULL, timed ? &step->event : NULL);
@@ -312,19 +324,19 @@ static stp_status read_outputs(stp_session *session)
 {
     struct stp_plan *plan = session->plan;
     for (int i = 0; i < session_graph(session)->n_outputs; i++) {
-        const struct stp_port *port = &plan->outputs[i];
+        struct stp_port *port = &plan->outputs[i];
         if (!port->bytes)
             continue;
         if (port->mapped) {
             cl_int code;
             session->outputs[i].data = clEnqueueMapBuffer(session->device->queue, plan->slots[port->slot].memory,
-                                                          CL_FALSE, CL_MAP_READ, 0, port->bytes, 0, NULL, NULL, &code);
+                                                          CL_FALSE, CL_MAP_READ, 0, port->bytes, 0, NULL, event_of(session, port), &code);
             STP_TRY(stp_cl_check(session->device, code, "clEnqueueMapBuffer"));
             continue;
         }
         STP_TRY(stp_cl_check(session->device,
                              clEnqueueReadBuffer(session->device->queue, plan->slots[port->slot].memory, CL_FALSE, 0,
-                                                 port->bytes, session->outputs[i].data, 0, NULL, NULL),
+                                                 port->bytes, session->outputs[i].data, 0, NULL, event_of(session, port)),
                              "clEnqueueReadBuffer"));
     }
     return STP_OK;

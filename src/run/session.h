@@ -29,6 +29,8 @@ struct stp_session {
     stp_session_macs macs;
 };
 
+// Drops the plan and the weights on the device; the inputs stay. The next run prepares anew.
+void stp_session_forget(stp_session *session);
 // report.c: the first bytes of a slot, once everything that is enqueued is done.
 stp_status stp_session_read_slot(stp_session *session, int slot, size_t bytes, void *to);
 // nodes.c: fills session->nodes and session->macs from the last run, whose masks have been read back.

@@ -66,7 +66,7 @@ static void write_model(struct problem *p)
 {
     const int64_t in = in_channels(p), out = out_channels(p), x[] = {1, in, HEIGHT, WIDTH}, mask[] = {1, 1, HEIGHT, WIDTH},
                   y[] = {1, out, HEIGHT, WIDTH}, w[] = {out, p->shape.channels, p->kernel[0], p->kernel[1]}, one[] = {1},
-                  pads[] = {p->kernel[0] / 2, p->kernel[1] / 2};
+                  pads[] = {p->kernel[0] / 2, p->kernel[1] / 2, (p->kernel[0] - 1) / 2, (p->kernel[1] - 1) / 2};
     struct stp_message graph = {0};
     stp_put_conv(&graph, "x w b", "all", pads, 1, p->shape.groups);
     stp_put_conv(&graph, "x w b", "some", pads, 1, p->shape.groups);
@@ -166,12 +166,12 @@ static stp_status check_problem(struct stp_device *device, const struct problem 
 stp_status stp_verify_conv(struct stp_device *device, const struct stp_conv_shape *class, const struct stp_conv_choice *choice, bool *right,
                            char finding[256])
 {
-    struct problem p = make_problem(class, choice);
     *right = false;
     if (!stp_worksize_conv_fits(&device->limits, class, choice)) {
         snprintf(finding, 256, "the device cannot run it");
         return STP_OK;
     }
+    struct problem p = make_problem(class, choice);
     write_model(&p);
     p.x = make_noise(in_channels(&p) * HEIGHT * WIDTH, 3);
     p.mask = make_noise(HEIGHT * WIDTH, 4);

@@ -21,6 +21,7 @@ bool stp_same_choice(const struct stp_conv_choice *a, const struct stp_conv_choi
 // Computed over needed.
 static double waste(int64_t needed, int64_t tile)
 {
+    needed = stp_max64(1, needed);
     return (double)(stp_div_up(needed, tile) * tile) / (double)needed;
 }
 
@@ -155,6 +156,8 @@ static void add_near_tiles(struct list *list, const struct stp_conv_choice *choi
         near = *choice;
         near.tile.vecs += step;
         add(list, &near);
+        if (choice->winograd)
+            continue; // it has no blocks
         near = *choice;
         near.tile.block = step < 0 ? choice->tile.block / 2 : choice->tile.block * 2;
         add(list, &near);

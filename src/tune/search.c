@@ -16,7 +16,7 @@
 
 enum { BUDGET_S = 120 };
 // Rounds of a comparison: as many as take so long (ms), within bounds.
-enum { TRIAL_MS = 1000, LEAST_ROUNDS = 4, MOST_ROUNDS = 12, LAST_MS = 6000, LEAST_LAST = 10, MOST_LAST = 60 };
+enum { TRIAL_MS = 1000, LEAST_ROUNDS = 4, MOST_ROUNDS = 12, LAST_MS = 6000, LEAST_LAST = 6, MOST_LAST = 60 };
 // A candidate that is not faster by so much is not told from noise; one that is slower by so much after a first round is given up.
 static const double gain = 0.985, hopeless = 1.1;
 
@@ -27,12 +27,14 @@ struct trial {
 };
 
 struct class {
-    struct stp_conv_shape shape; // as stp_conv_class() gives it
+    struct stp_conv_shape shape;  // as stp_conv_class() gives it
+    struct stp_conv_shape sample; // one of the class, for estimates
     struct stp_conv_choice before;
     struct trial *trials;
     size_t n_trials, cap_trials;
-    size_t best, current; // among the trials
+    size_t best, current; // among the trials; 0: what is used without tuning
     bool tries;           // in this trial session
+    bool was_stored;      // there is a result already: trial 1
     double ms[2];         // of all its nodes: in the last comparison, without tuning and with the trial
     size_t nodes;
 };
@@ -47,10 +49,59 @@ struct search {
     struct class *classes;
     size_t n_classes;
     size_t done;
-    bool stopped;
+    bool stopped, complete;
     struct stp_trial_verdicts verdicts;
     double run_ms[2];
 };
+
+// Progress -----------------------------------------------------------------------------------------------------------
+
+static double spent(const struct search *search)
+{
+    return (stp_now_ms() - search->start) * 1e-3;
+}
+
+// Trials that are left if nothing better is found: the longest queue.
+static size_t count_left(const struct search *search)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < search->n_classes; i++) {
+        size_t left = 0;
+        for (size_t t = 0; t < search->classes[i].n_trials; t++)
+            left += search->classes[i].trials[t].ratio == 0;
+        most = left > most ? left : most;
+    }
+    return most;
+}
+
+static double find_gain(const struct search *search)
+{
+    double before = 0, after = 0;
+    for (size_t i = 0; i < search->n_classes; i++) {
+        before += search->classes[i].ms[0];
+        after += search->classes[i].ms[0] * search->classes[i].trials[search->classes[i].best].ratio;
+    }
+    return before > 0 ? 1 - after / before : 0;
+}
+
+static void tell(struct search *search, const char *what)
+{
+    const size_t left = count_left(search);
+    const double budget_left = fmax(0, search->seconds - spent(search));
+    const stp_tune_progress progress = {
+        .what = what,
+        .done = search->done,
+        .total = search->done + left,
+        .gain = find_gain(search),
+        .seconds_left = search->done ? fmin(budget_left, spent(search) / (double)search->done * (double)left) : budget_left};
+    if (search->params.progress && !search->params.progress(search->params.progress_user, &progress))
+        search->stopped = true;
+}
+
+static bool is_over(const struct search *search)
+{
+    return search->stopped || spent(search) >= search->seconds;
+}
 
 // Sessions -----------------------------------------------------------------------------------------------------------
 
@@ -118,8 +169,8 @@ static int count_rounds(const struct search *search, double ms, int least, int m
     return rounds < least ? least : rounds > most ? most : (int)rounds;
 }
 
-// Both sessions in turns, each the first in every other round; fills every class's ms. With `give_up` it may end after the first.
-static stp_status compare(struct search *search, stp_session *trial, int rounds, bool give_up)
+// Both sessions in turns, each the first in every other round; fills every class's ms. `may_end`: after the first already.
+static stp_status compare(struct search *search, stp_session *trial, int rounds, bool may_end)
 {
     stp_session *const sessions[2] = {search->before, trial};
     const size_t convs = (size_t)search->before->plan->n_convs;
@@ -135,9 +186,11 @@ static stp_status compare(struct search *search, stp_session *trial, int rounds,
         search->run_ms[which] = fmin(search->run_ms[which], sessions[which]->run_ms);
         if (turn % 2 == 0)
             continue;
+        if (!may_end)
+            tell(search, "comparing the best with what is used without tuning");
         for (int i = 0; i < 2; i++)
             sum_by_class(search, least[i], i);
-        if (give_up && is_hopeless(search))
+        if (may_end && is_hopeless(search))
             break;
     }
     free(least[0]);
@@ -151,7 +204,7 @@ static bool add_trial(struct class *class, const struct stp_conv_choice *choice,
 {
     for (size_t i = 0; i < class->n_trials; i++)
         if (stp_same_choice(&class->trials[i].choice, choice)) {
-            if (ratio > 0)
+            if (ratio > 0 && i > 0)
                 class->trials[i].ratio = ratio;
             return true;
         }
@@ -183,23 +236,42 @@ static void find_best(struct class *class)
             class->best = i;
 }
 
-static void recall_trial(void *user, const struct stp_tuned *trial)
+// A ratio that says: not to be used.
+enum { UNUSABLE = 100000 };
+
+static struct stp_tuned entry_of(const struct class *class, const struct trial *trial)
+{
+    const double permille = fmin(trial->ratio * 1000, UNUSABLE);
+    return (struct stp_tuned){
+        .class = class->shape, .choice = trial->choice, .permille = permille < 1 ? 1 : (int)lround(permille), .is_verified = true};
+}
+
+static void recall_trial(void *user, const struct stp_tuned *trial, const struct stp_conv_choice *before)
 {
     struct search *search = user;
     struct class *class = find_class(search, &trial->class);
-    if (class && stp_worksize_conv_fits(&search->device->limits, &trial->class, &trial->choice))
-        add_trial(class, &trial->choice, trial->permille / 1000.0); // short memory costs a trial
+    if (class && stp_same_choice(before, &class->before) &&
+        stp_worksize_conv_fits(&search->device->limits, &class->sample, &trial->choice))
+        add_trial(class, &trial->choice, trial->permille < UNUSABLE ? trial->permille / 1000.0 : INFINITY); // short memory costs a trial
 }
 
-// The first trial of a class is what is used without tuning.
+// The first trial of a class is what is used without tuning, the second what an earlier tuning, or somebody else's, found.
 static stp_status make_class(struct search *search, const struct stp_plan_conv *conv)
 {
     struct class *class = &search->classes[search->n_classes];
     struct stp_candidates core;
-    *class = (struct class){.shape = stp_conv_class(&conv->shape), .before = conv->choice};
+    const struct stp_tuned_table *table = stp_device_tuned(search->device);
+    const struct stp_tuned *stored = table ? stp_tuned_find(table, &conv->shape) : NULL;
+    *class = (struct class){.shape = stp_conv_class(&conv->shape), .sample = conv->shape, .before = conv->choice};
     stp_candidates_core(&core, &search->device->limits, &conv->shape, search->params.all);
     search->n_classes++;
-    return add_trial(class, &conv->choice, 1) && add_trials(class, &core)
+    bool ok = add_trial(class, &conv->choice, 1);
+    if (stored && !stp_same_choice(&stored->choice, &conv->choice) &&
+        stp_worksize_conv_fits(&search->device->limits, &conv->shape, &stored->choice)) {
+        class->was_stored = true;
+        ok = ok && add_trial(class, &stored->choice, 0);
+    }
+    return ok && add_trials(class, &core)
                ? STP_OK
                : stp_fail_memory(search->device->context, sizeof core, "candidates");
 }
@@ -221,94 +293,65 @@ static stp_status make_classes(struct search *search)
     return STP_OK;
 }
 
+// The trial that is at hand, for good.
+static void give_up(struct search *search, struct class *class)
+{
+    struct trial *trial = &class->trials[class->current];
+    trial->ratio = INFINITY;
+    const struct stp_tuned entry = entry_of(class, trial);
+    stp_trials_keep(search->device, &entry, &class->before);
+}
+
 // The next that was not tried; where all were, what is near the best.
 static stp_status next_trial(struct search *search, struct class *class, bool *found)
 {
     struct stp_candidates near;
+    *found = false;
     for (int i = 0; i < 2; i++) {
         for (class->current = 0; class->current < class->n_trials; class->current++) {
             struct trial *trial = &class->trials[class->current];
-            *found = trial->ratio == 0;
-            if (!*found)
+            if (trial->ratio > 0)
                 continue;
-            if (stp_trial_is_right(&search->verdicts, search->device, &class->shape, &trial->choice))
+            tell(search, "holding candidates against the reference");
+            if (is_over(search))
                 return STP_OK;
-            trial->ratio = INFINITY;
+            *found = stp_trial_is_right(&search->verdicts, search->device, &class->shape, &trial->choice);
+            if (*found)
+                return STP_OK;
+            give_up(search, class);
         }
-        stp_candidates_near(&near, &search->device->limits, &class->shape, &class->trials[class->best].choice, search->params.all);
+        stp_candidates_near(&near, &search->device->limits, &class->sample, &class->trials[class->best].choice, search->params.all);
         if (!add_trials(class, &near))
             return stp_fail_memory(search->device->context, sizeof near, "candidates");
     }
-    *found = false;
     return STP_OK;
-}
-
-// Progress -----------------------------------------------------------------------------------------------------------
-
-static double spent(const struct search *search)
-{
-    return (stp_now_ms() - search->start) * 1e-3;
-}
-
-// Trials that are left if nothing better is found: the longest queue.
-static size_t count_left(const struct search *search)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < search->n_classes; i++) {
-        size_t left = 0;
-        for (size_t t = 0; t < search->classes[i].n_trials; t++)
-            left += search->classes[i].trials[t].ratio == 0;
-        most = left > most ? left : most;
-    }
-    return most;
-}
-
-static double find_gain(const struct search *search)
-{
-    double before = 0, after = 0;
-    for (size_t i = 0; i < search->n_classes; i++) {
-        before += search->classes[i].ms[0];
-        after += search->classes[i].ms[0] * search->classes[i].trials[search->classes[i].best].ratio;
-    }
-    return before > 0 ? 1 - after / before : 0;
-}
-
-static void tell(struct search *search, const char *what)
-{
-    const size_t left = count_left(search);
-    const double budget_left = fmax(0, search->seconds - spent(search));
-    const stp_tune_progress progress = {
-        .what = what,
-        .done = search->done,
-        .total = search->done + left,
-        .gain = find_gain(search),
-        .seconds_left = search->done ? fmin(budget_left, spent(search) / (double)search->done * (double)left) : budget_left};
-    if (search->params.progress && !search->params.progress(search->params.progress_user, &progress))
-        search->stopped = true;
 }
 
 // Searching ----------------------------------------------------------------------------------------------------------
 
-static struct stp_tuned entry_of(const struct class *class, const struct trial *trial)
+// What a class is computed by unless it tries something: its best; where that is what is used without tuning, nothing of ours.
+static bool put_best(const struct search *search, struct stp_tuned_table *table, const struct class *class)
 {
-    return (struct stp_tuned){.class = class->shape,
-                              .choice = trial->choice,
-                              .permille = (int)fmax(1, lround(fmin(trial->ratio, 100) * 1000)),
-                              .origin = STP_TUNED_HERE};
+    const struct stp_tuned *base = stp_tuned_find(search->base, &class->shape);
+    if (!class->best)
+        return !base || stp_tuned_put(table, base);
+    const struct stp_tuned tuned = entry_of(class, &class->trials[class->best]);
+    return stp_tuned_put(table, &tuned);
 }
 
 // Every class by its next candidate, or by its best one where there is none. *any: there is one.
 static stp_status fill_table(struct search *search, struct stp_tuned_table *table, bool *any)
 {
     *any = false;
-    for (size_t i = 0; i < search->n_classes && !search->stopped; i++) {
+    for (size_t i = 0; i < search->n_classes; i++) {
         struct class *class = &search->classes[i];
         STP_TRY(next_trial(search, class, &class->tries));
         *any |= class->tries;
-        const struct stp_tuned tuned = entry_of(class, &class->trials[class->tries ? class->current : class->best]);
-        if (!stp_tuned_put(table, &tuned))
+        if (is_over(search))
+            return STP_OK;
+        const struct stp_tuned tuned = class->tries ? entry_of(class, &class->trials[class->current]) : (struct stp_tuned){0};
+        if (!(class->tries ? stp_tuned_put(table, &tuned) : put_best(search, table, class)))
             return stp_fail_memory(search->device->context, sizeof tuned, "choices");
-        tell(search, "holding candidates against the reference");
     }
     return STP_OK;
 }
@@ -322,19 +365,21 @@ static void note_trials(struct search *search)
         struct trial *trial = &class->trials[class->current];
         trial->ratio = class->ms[0] > 0 ? fmax(1e-3, class->ms[1] / class->ms[0]) : 1;
         const struct stp_tuned entry = entry_of(class, trial);
-        stp_trials_keep(search->device, &entry);
+        stp_trials_keep(search->device, &entry, &class->before);
         find_best(class);
     }
     search->done++;
 }
 
-// A candidate of this session cannot be run whole; which of them is not known.
-static void drop_trials(struct search *search)
+// Candidates of this session cannot be run whole; which of them is not known. Where nothing runs any more, that is the end.
+static stp_status drop_trials(struct search *search)
 {
     stp_log(search->device->context, STP_LOG_WARN, "not used: candidates that fail in a run: %s", stp_last_error(search->device->context));
+    STP_TRY(stp_session_run(search->before));
     for (size_t i = 0; i < search->n_classes; i++)
         if (search->classes[i].tries)
-            search->classes[i].trials[search->classes[i].current].ratio = INFINITY;
+            give_up(search, &search->classes[i]);
+    return STP_OK;
 }
 
 static stp_status try_next(struct search *search, bool *any)
@@ -342,34 +387,31 @@ static stp_status try_next(struct search *search, bool *any)
     struct stp_tuned_table table = {0};
     stp_session *trial = NULL;
     stp_status status = fill_table(search, &table, any);
-    if (status == STP_OK && *any && !search->stopped) {
+    if (status == STP_OK && *any && !is_over(search)) {
         tell(search, "timing candidates");
         status = twin(&trial, search, &table);
         if (status == STP_OK)
             status = compare(search, trial, count_rounds(search, TRIAL_MS, LEAST_ROUNDS, MOST_ROUNDS), true);
         if (status == STP_OK)
             note_trials(search);
-        else if (status == STP_ERROR_DEVICE)
-            drop_trials(search);
-        if (status == STP_ERROR_DEVICE)
-            status = STP_OK;
+        stp_session_destroy(&trial);
+        if (status == STP_ERROR_DEVICE || status == STP_ERROR_OUT_OF_MEMORY)
+            status = drop_trials(search);
     }
-    stp_session_destroy(&trial);
     free(table.items);
     return status;
 }
 
-// The best of all classes together, once more and longer: what does not hold is given up.
-static stp_status confirm(struct search *search)
+// The best of all classes together, once more and longer: what does not hold is given up. *again: something was.
+static stp_status confirm(struct search *search, bool *again)
 {
     struct stp_tuned_table table = {0};
     stp_session *after = NULL;
     stp_status status = STP_OK;
-    for (size_t i = 0; i < search->n_classes && status == STP_OK; i++) {
-        const struct stp_tuned tuned = entry_of(&search->classes[i], &search->classes[i].trials[search->classes[i].best]);
-        if (!stp_tuned_put(&table, &tuned))
-            status = stp_fail_memory(search->device->context, sizeof tuned, "choices");
-    }
+    *again = false;
+    for (size_t i = 0; i < search->n_classes && status == STP_OK; i++)
+        if (!put_best(search, &table, &search->classes[i]))
+            status = stp_fail_memory(search->device->context, sizeof *search->classes, "choices");
     stp_session_destroy(&search->before); // both are new: where memory lies makes a percent
     if (status == STP_OK)
         status = twin(&after, search, &table);
@@ -379,17 +421,35 @@ static stp_status confirm(struct search *search)
         status = compare(search, after, count_rounds(search, LAST_MS, LEAST_LAST, MOST_LAST), false);
     for (size_t i = 0; i < search->n_classes && status == STP_OK; i++) {
         struct class *class = &search->classes[i];
-        if (class->best && class->ms[1] > gain * class->ms[0])
+        const bool holds = class->ms[1] <= gain * class->ms[0];
+        *again |= class->best && !holds;
+        if (!holds)
             class->best = 0;
-        struct trial kept = class->trials[class->best];
-        if (class->best && class->ms[0] > 0)
-            kept.ratio = class->ms[1] / class->ms[0];
-        const struct stp_tuned tuned = entry_of(class, &kept);
-        status = stp_device_keep_tuned(search->device, &tuned);
     }
     stp_session_destroy(&after);
     free(table.items);
     return status;
+}
+
+// What was found; what an earlier tuning found stays where there was no time to look at it.
+static stp_status keep(struct search *search)
+{
+    stp_cache_be_patient(stp_device_cache(search->device));
+    for (size_t i = 0; i < search->n_classes; i++) {
+        const struct class *class = &search->classes[i];
+        if (class->best) {
+            struct trial kept = class->trials[class->best];
+            kept.ratio = class->ms[1] / class->ms[0];
+            const struct stp_tuned tuned = entry_of(class, &kept);
+            STP_TRY(stp_device_keep_tuned(search->device, &tuned));
+        } else if (!class->was_stored || class->trials[1].ratio > 0) {
+            stp_device_drop_tuned(search->device, &class->shape);
+        }
+    }
+    if (!stp_cache_keeps(stp_device_cache(search->device)))
+        stp_log(search->device->context, STP_LOG_WARN,
+                "what was found lasts as long as the device is open: there is no cache to keep it in (see: stipple cache path)");
+    return STP_OK;
 }
 
 static stp_status run_search(struct search *search)
@@ -400,10 +460,13 @@ static stp_status run_search(struct search *search)
     STP_TRY(twin(&search->before, search, search->base));
     STP_TRY(make_classes(search));
     STP_TRY(compare(search, search->before, 1, false)); // for what is told first
-    bool any = true;
-    while (any && !search->stopped && spent(search) < search->seconds)
+    bool any = true, again = true;
+    while (any && !is_over(search))
         STP_TRY(try_next(search, &any));
-    return confirm(search);
+    search->complete = !any && !is_over(search);
+    for (int i = 0; i < 2 && again; i++) // what is told is of what holds
+        STP_TRY(confirm(search, &again));
+    return keep(search);
 }
 
 // The result ---------------------------------------------------------------------------------------------------------
@@ -413,6 +476,7 @@ struct stp_tuning {
     stp_tuned_class *classes;
     size_t count;
     double run_ms[2];
+    bool complete;
 };
 
 static const char *keep_text(struct stp_arena *arena, const char *text)
@@ -452,6 +516,7 @@ static stp_status make_result(stp_tuning **out, const struct search *search)
     if (tuning->count)
         qsort(tuning->classes, tuning->count, sizeof *tuning->classes, by_time);
     memcpy(tuning->run_ms, search->run_ms, sizeof tuning->run_ms);
+    tuning->complete = search->complete;
     *out = tuning;
     return STP_OK;
 short_memory:
@@ -471,6 +536,7 @@ stp_status stp_session_tune(stp_tuning **out, stp_session *session, const stp_tu
                             .start = stp_now_ms()};
     if (params)
         search.params = *params;
+    stp_session_forget(session); // there will be three of them
     search.seconds = search.params.seconds > 0 ? search.params.seconds : BUDGET_S;
     stp_status status = run_search(&search);
     if (status == STP_OK)
@@ -480,7 +546,6 @@ stp_status stp_session_tune(stp_tuning **out, stp_session *session, const stp_tu
         free(search.classes[i].trials);
     free(search.classes);
     free(search.verdicts.items);
-    session->stale = true;
     return status;
 }
 
@@ -505,6 +570,13 @@ const stp_tuned_class *stp_tuning_get(const stp_tuning *tuning, size_t index)
 
 void stp_tuning_run_ms(const stp_tuning *tuning, double *before, double *after)
 {
-    *before = tuning ? tuning->run_ms[0] : 0;
-    *after = tuning ? tuning->run_ms[1] : 0;
+    if (before)
+        *before = tuning ? tuning->run_ms[0] : 0;
+    if (after)
+        *after = tuning ? tuning->run_ms[1] : 0;
+}
+
+bool stp_tuning_is_complete(const stp_tuning *tuning)
+{
+    return tuning && tuning->complete;
 }

@@ -139,7 +139,7 @@ static void take(struct stp_cache *cache, const struct line *line, stp_tuning_im
     }
     // No driver: nothing that comes from elsewhere is taken for verified.
     const struct stp_measurement_key key = {.kind = STP_TUNING, .device = line->fields[0], .driver = "", .subject = line->fields[2]};
-    stp_cache_store_measurement(cache, &key, line->fields[3]);
+    stp_cache_replace_measurement(cache, &key, line->fields[3]);
     out->taken++;
 }
 

@@ -56,8 +56,14 @@ bool stp_trial_is_right(struct stp_trial_verdicts *verdicts, struct stp_device *
     stp_conv_choice_text(text, choice);
     snprintf(key, sizeof key, "%s: %s", program, text);
     const struct stp_trial_verdict *known = find(verdicts, program);
-    const bool builds = known ? known->right : note(verdicts, program, stp_device_verify(device, class, choice) != STP_VERDICT_WRONG);
-    if (!builds)
+    enum stp_verdict verdict = STP_VERDICT_RIGHT;
+    if (!known)
+        verdict = stp_device_verify(device, class, choice);
+    if (verdict == STP_VERDICT_UNKNOWN)
+        return false; // another time, perhaps
+    if (!known)
+        note(verdicts, program, verdict != STP_VERDICT_WRONG);
+    if (known ? !known->right : verdict == STP_VERDICT_WRONG)
         return false;
     known = find(verdicts, key);
     return known ? known->right : note(verdicts, key, is_right_here(device, class, choice));
@@ -77,14 +83,16 @@ static struct key key_of(const struct stp_device *device)
     return key;
 }
 
-void stp_trials_keep(struct stp_device *device, const struct stp_tuned *trial)
+// "KERNELS CLASS; CHOICE; BEFORE": a class has many trials.
+void stp_trials_keep(struct stp_device *device, const struct stp_tuned *trial, const struct stp_conv_choice *before)
 {
     const struct key key = key_of(device);
-    char class[STP_TUNED_TEXT], choice[STP_TUNED_TEXT], subject[2 * STP_TUNED_TEXT + 2], value[STP_TUNED_TEXT];
+    char class[STP_TUNED_TEXT], choice[STP_TUNED_TEXT], base[STP_TUNED_TEXT], subject[3 * STP_TUNED_TEXT + 4], value[STP_TUNED_TEXT];
     stp_tuned_subject(class, &trial->class);
     stp_conv_choice_text(choice, &trial->choice);
+    stp_conv_choice_text(base, before);
     stp_tuned_value(value, trial);
-    snprintf(subject, sizeof subject, "%s; %s", class, choice); // one class, many trials
+    snprintf(subject, sizeof subject, "%s; %s; %s", class, choice, base);
     stp_cache_store_measurement(
         stp_device_cache(device),
         &(struct stp_measurement_key){.kind = STP_TRIAL, .device = key.device, .driver = key.driver, .subject = subject}, value);
@@ -100,14 +108,15 @@ static void recall(void *user, const struct stp_measurement_key *key, const char
 {
     const struct recall *to = user;
     char subject[STP_TUNED_TEXT];
-    struct stp_tuned trial = {.origin = STP_TUNED_HERE};
-    const char *semicolon = strchr(key->subject, ';');
-    if (strcmp(key->device, to->key.device) || strcmp(key->driver, to->key.driver) || !semicolon ||
-        semicolon - key->subject >= STP_TUNED_TEXT)
+    struct stp_tuned trial;
+    struct stp_conv_choice before;
+    const char *first = strchr(key->subject, ';'), *last = strrchr(key->subject, ';');
+    if (strcmp(key->device, to->key.device) || strcmp(key->driver, to->key.driver) || !first || first == last ||
+        first - key->subject >= STP_TUNED_TEXT || last[1] != ' ')
         return;
-    snprintf(subject, sizeof subject, "%.*s", (int)(semicolon - key->subject), key->subject);
-    if (stp_tuned_read(&trial, subject, value))
-        to->visit(to->user, &trial);
+    snprintf(subject, sizeof subject, "%.*s", (int)(first - key->subject), key->subject);
+    if (stp_tuned_read(&trial, subject, value) && stp_conv_choice_read(&before, last + 2))
+        to->visit(to->user, &trial, &before);
 }
 
 void stp_trials_recall(struct stp_device *device, stp_trial_visit visit, void *user)

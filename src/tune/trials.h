@@ -20,9 +20,9 @@ struct stp_trial_verdicts {
 bool stp_trial_is_right(struct stp_trial_verdicts *verdicts, struct stp_device *device, const struct stp_conv_shape *class,
                         const struct stp_conv_choice *choice);
 
-// Into the cache, for this driver; and all that were kept for it.
-void stp_trials_keep(struct stp_device *device, const struct stp_tuned *trial);
-typedef void (*stp_trial_visit)(void *user, const struct stp_tuned *trial);
+// Into the cache, for this driver, with the choice that its time was compared with; and all that were kept for it.
+void stp_trials_keep(struct stp_device *device, const struct stp_tuned *trial, const struct stp_conv_choice *before);
+typedef void (*stp_trial_visit)(void *user, const struct stp_tuned *trial, const struct stp_conv_choice *before);
 void stp_trials_recall(struct stp_device *device, stp_trial_visit visit, void *user);
 
 #endif

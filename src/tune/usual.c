@@ -21,7 +21,7 @@ static void put_conv(struct writer *writer, const char *x, const char *y, int64_
                      bool depthwise)
 {
     char inputs[96], weights[32], bias[32];
-    const int64_t group_in = depthwise ? 1 : in, dims[] = {out, group_in, kernel, kernel}, pads[] = {kernel / 2, kernel / 2};
+    const int64_t group_in = depthwise ? 1 : in, dims[] = {out, group_in, kernel, kernel}, pads[] = {kernel / 2, kernel / 2, kernel / 2, kernel / 2};
     snprintf(weights, sizeof weights, "%s.w", y);
     snprintf(bias, sizeof bias, "%s.b", y);
     snprintf(inputs, sizeof inputs, "%s %s %s", x, weights, bias);
