@@ -31,7 +31,7 @@ class Words(CommandTest):
 
     def test_help(self):
         self.assertIn('usage: stipple', self.call('--help').stdout)
-        for verb in ('devices', 'info', 'run'):
+        for verb in ('devices', 'info', 'run', 'bench', 'profile', 'tune', 'selftest', 'cache'):
             for option in ('--help', '-h'):
                 self.assertIn(f'usage: stipple {verb}', self.call(verb, option).stdout)
 
@@ -486,7 +486,7 @@ class Manual(CommandTest):
         """Help, man page and completion name the same options."""
         manual = (ROOT / 'tools' / 'stipple.1').read_text().replace('\\-', '-')
         completion = (ROOT / 'tools' / 'stipple.bash').read_text()
-        for verb in ([], ['devices'], ['info'], ['run']):
+        for verb in ([], ['devices'], ['info'], ['run'], ['bench'], ['profile'], ['tune'], ['selftest'], ['cache']):
             for word in self.call(*verb, '--help').stdout.split():
                 if word.startswith('--') and word.isascii() and word[2:].isalpha():
                     self.assertIn(word, manual)

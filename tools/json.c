@@ -96,6 +96,15 @@ void stp_json_integer(cJSON *parent, const char *key, int64_t value)
     add(parent, key, cJSON_CreateRaw(text));
 }
 
+bool stp_json_write(cJSON *object, const char *path, struct stp_error *error)
+{
+    char *text = need(cJSON_PrintUnformatted(object));
+    cJSON_Delete(object);
+    const bool ok = stp_write_text(path, text, error);
+    cJSON_free(text);
+    return ok;
+}
+
 int stp_json_print(struct stp_tool *tool, cJSON *object)
 {
     char *text = need(cJSON_Print(object));

@@ -20,6 +20,9 @@ void stp_json_text(cJSON *parent, const char *key, const char *text);
 // An integer too large for a double, exactly.
 void stp_json_integer(cJSON *parent, const char *key, int64_t value);
 
+// Writes the object to a file and frees it. The error names the file.
+bool stp_json_write(cJSON *object, const char *path, struct stp_error *error);
+
 // Prints the object alone on stdout and frees it; the exit status.
 int stp_json_print(struct stp_tool *tool, cJSON *object);
 

@@ -15,7 +15,10 @@ static const char usage[] =
     "  run MODEL PHOTO...  run a model on photos or tensors\n"
     "  bench MODEL PHOTO...\n"
     "                      measure how long a model takes, sparse and dense\n"
+    "  profile MODEL PHOTO\n"
+    "                      draw when each kernel ran, and what bounded it\n"
     "  tune MODEL          find out how the device computes it fastest, and keep that\n"
+    "  selftest            check that a device computes what it should\n"
     "  cache               show or empty what is kept between runs\n"
     "\n"
     "  -V, --version       print the versions of library, file format and OpenCL\n" STP_COMMON_HELP "\n"
@@ -31,7 +34,9 @@ static const struct {
     {"info", stp_verb_info},
     {"run", stp_verb_run},
     {"bench", stp_verb_bench},
+    {"profile", stp_verb_profile},
     {"tune", stp_verb_tune},
+    {"selftest", stp_verb_selftest},
     {"cache", stp_verb_cache},
 };
 

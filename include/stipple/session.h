@@ -103,6 +103,19 @@ typedef struct stp_session_node {
 STP_API size_t stp_session_node_count(const stp_session *session);
 STP_API stp_status stp_session_node_get(stp_session *session, size_t index, stp_session_node *out);
 
+// A kernel or a transfer of the last run, with params.profile: in the order in which they were queued. Strings are the session's, valid
+// until it is prepared or run again.
+typedef struct stp_session_event {
+    const char *name; // kernel, "write" (an input) or "read" (an output, also where it is mapped)
+    const char *node; // the node that the kernel computes, or the input or output; "" for lists and changes of layout
+    bool is_transfer;
+    double bytes; // of a transfer; else 0
+    double queued_ms, submitted_ms, started_ms, ended_ms; // since the first one was queued, by the device's clock
+} stp_session_event;
+STP_API size_t stp_session_event_count(const stp_session *session);
+// Errors: invalid argument (no such event, nothing has run).
+STP_API stp_status stp_session_event_get(stp_session *session, size_t index, stp_session_event *out);
+
 #ifdef __cplusplus
 }
 #endif

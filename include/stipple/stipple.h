@@ -7,6 +7,7 @@
 #include <stipple/context.h>
 #include <stipple/device.h>
 #include <stipple/model.h>
+#include <stipple/selftest.h>
 #include <stipple/session.h>
 #include <stipple/status.h>
 #include <stipple/tensor.h>

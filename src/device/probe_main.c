@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // stipple-probe VERSION list | device INDEX PLATFORM NAME: asks OpenCL what may crash or hang, for the library
 // (src/device/probe.c); compile INDEX PLATFORM NAME KERNELS: compiles for it (src/device/ahead.c); verify INDEX PLATFORM NAME CLASS CHOICE:
-// holds a choice for convolutions against the reference (src/device/tuned.c). The answer is one line on descriptor 3: "listed", "exact",
-// "inexact WHAT", "compiled", "right", "wrong: WHAT", "error SENTENCE".
+// holds a choice for convolutions against the reference (src/device/tuned.c); selftest INDEX PLATFORM NAME PART: runs a part of the selftest
+// (src/selftest/selftest.c). The answer is one line on descriptor 3: "listed", "exact",
+// "inexact WHAT", "compiled", "right", "wrong: WHAT", "part CHECKS FAILED DETAIL", "error SENTENCE".
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,12 @@
 #include "device/exactness.h"
 #include "device/probe.h"
 #include "run/verify.h"
+#include "selftest/parts.h"
 
 // Does not return: no exit handler of a driver shall spoil the answer.
 static _Noreturn void answer(const char *word, const char *text)
 {
-    dprintf(STP_CHILD_ANSWER_FD, "%s%s%s\n", word, text ? " " : "", text ? text : "");
+    dprintf(STP_CHILD_ANSWER_FD, "%s%s%.900s\n", word, text ? " " : "", text ? text : ""); // struct stp_child has room for a line
     _exit(0);
 }
 
@@ -64,9 +66,24 @@ static _Noreturn void verify(stp_context *context, stp_device *device, const cha
     if (!stp_conv_class_read(&class, class_text) || !stp_conv_choice_read(&choice, choice_text))
         answer("error", "not a class and a choice");
     device->is_helper = true; // a failure is the caller's to keep
-    if (stp_verify_conv(device, &class, &choice, &right, finding) != STP_OK)
-        answer("error", stp_last_error(context));
+    const stp_status status = stp_verify_conv(device, &class, &choice, &right, finding);
+    if (status != STP_OK)
+        answer(status == STP_ERROR_DEVICE ? "wrong:" : "error", stp_last_error(context));
     answer(right ? "right" : "wrong:", right ? NULL : finding);
+}
+
+static _Noreturn void selftest(stp_context *context, stp_device *device, const char *number)
+{
+    device->is_helper = true;
+    struct stp_part_result result;
+    char text[sizeof result.detail + 32];
+    const size_t part = strtoul(number, NULL, 10);
+    if (part >= stp_part_count())
+        answer("error", "no such part");
+    if (stp_part_run(device, part, &result) != STP_OK)
+        answer("error", stp_last_error(context));
+    snprintf(text, sizeof text, "%d %d %s", result.checks, result.failed, result.detail);
+    answer("part", text);
 }
 
 int main(int argc, char **argv)
@@ -87,6 +104,10 @@ int main(int argc, char **argv)
         probe(context, open_device(context, argv[3], argv[4], argv[5]));
     if (!strcmp(argv[2], "compile") && argc == 7)
         compile(context, open_device(context, argv[3], argv[4], argv[5]), argv[6]);
+    if (!strcmp(argv[2], "selftest") && argc == 7) {
+        alarm(2 * STP_PART_TIMEOUT_MS / 1000);
+        selftest(context, open_device(context, argv[3], argv[4], argv[5]), argv[6]);
+    }
     if (!strcmp(argv[2], "verify") && argc == 8)
         verify(context, open_device(context, argv[3], argv[4], argv[5]), argv[6], argv[7]);
     return 2;

@@ -14,6 +14,8 @@ enum stp_quirk {
 
 // Those of the device, or-ed.
 unsigned stp_device_quirks(const stp_device_info *info);
+// Each in words, with a link; NULL beyond the end.
+const char *stp_device_quirk_text(const stp_device_info *info, size_t index);
 
 // Of the cores, or of a GPU's driver: its own, Apple's or Mesa's.
 enum stp_maker stp_device_maker(const stp_device_info *info);
