@@ -141,6 +141,11 @@ static void test_candidates(void **state)
 {
     (void)state;
     static struct stp_candidates few, all, near;
+    static const struct stp_limits tiny = {
+        .compute_units = 1, .max_work_group = 1, .max_work_item = {1, 1, 1}, .local_memory = 1 << 10, .vector_width = 1};
+    stp_candidates_core(&few, &tiny, &shapes[2], false);
+    assert_true(few.count > 0);
+    check_candidates(&tiny, &shapes[2], &few);
     for (size_t d = 0; d < STP_LENGTH(known_devices); d++)
         for (size_t s = 0; s < STP_LENGTH(shapes); s++) {
             const struct stp_limits *limits = &known_devices[d].limits;

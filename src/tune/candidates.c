@@ -119,7 +119,7 @@ static void add_tiles(struct list *list)
 
 static void add_local_tiles(struct list *list)
 {
-    static const int sides[][2] = {{16, 16}, {16, 8}, {8, 16}, {8, 8}, {32, 8}, {8, 4}, {4, 4}, {4, 2}, {2, 1}, {1, 1}}, depths[] = {8, 16, 32};
+    static const int sides[][2] = {{16, 16}, {16, 8}, {8, 16}, {8, 8}, {32, 8}, {8, 4}, {4, 4}, {4, 2}, {2, 1}, {1, 1}}, depths[] = {1, 4, 8, 16, 32};
     const int piece = list->shape->channels % 4 == 0 ? 4 : 1;
     for (size_t s = 0; s < STP_LENGTH(sides); s++)
         for (int columns = 2; columns <= 8; columns *= 2)
