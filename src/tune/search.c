@@ -431,6 +431,14 @@ static stp_status confirm(struct search *search, bool *again)
     return status;
 }
 
+// Gains in single kernels that the whole run does not have.
+static void give_all_up(struct search *search)
+{
+    for (size_t i = 0; i < search->n_classes; i++)
+        search->classes[i].best = 0;
+    search->run_ms[1] = search->run_ms[0];
+}
+
 // What was found; what an earlier tuning found stays where there was no time to look at it.
 static stp_status keep(struct search *search)
 {
@@ -466,6 +474,8 @@ static stp_status run_search(struct search *search)
     search->complete = !any && !is_over(search);
     for (int i = 0; i < 2 && again; i++) // what is told is of what holds
         STP_TRY(confirm(search, &again));
+    if (search->run_ms[1] >= search->run_ms[0])
+        give_all_up(search);
     return keep(search);
 }
 
