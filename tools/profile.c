@@ -155,8 +155,9 @@ static bool write_roofline(struct profile *profile, const stp_session_node *node
     if (!points)
         return stp_error_set(&run->tool->error, "out of memory");
     size_t count = 0;
+    // Half of what a mask convolution does is done by the kernel that makes its input, in passing: it would pass the roof.
     for (size_t i = 0; i < n_nodes; i++)
-        if (nodes[i].kernel && nodes[i].macs > 0 && nodes[i].bytes > 0 && nodes[i].ms > 0)
+        if (nodes[i].kernel && !nodes[i].part_of && nodes[i].macs > 0 && nodes[i].bytes > 0 && nodes[i].ms > 0)
             points[count++] = (struct stp_roofline_point){nodes[i].kernel, nodes[i].name, 2 * nodes[i].macs, nodes[i].bytes, nodes[i].ms};
     snprintf(title, sizeof title, "%.200s on %.200s", run->model_path, stp_device_get_info(run->device)->name);
     const bool ok = stp_roofline_write(profile->roofline, title, &speed, points, count, &run->tool->error);

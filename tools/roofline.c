@@ -100,7 +100,7 @@ static void put_roof(FILE *file, const struct axes *axes, const stp_device_speed
     snprintf(text, sizeof text, "%.0f GFLOP/s of fma", peak);
     put_text(file, place_x(axes, most) - 4, place_y(axes, peak) - 6, "end", text);
     snprintf(text, sizeof text, "%.0f GB/s", band);
-    put_text(file, place_x(axes, first) + 30, place_y(axes, first * band) - 30, "start", text);
+    put_text(file, place_x(axes, 2 * first) + 8, place_y(axes, 2 * first * band) + 14, "start", text); // below the slope
 }
 
 // Its colour; kernels beyond the table share the last one.

@@ -53,7 +53,7 @@ const struct stp_selftest_group stp_selftest_groups[] = {
       "in x 2 32 13 11; in m 2 1 13 11; const zero 1; Greater m zero -> c; const v 24 32 1 1; const w 24 24 3 3; const u 37 24 1 1;"
       "Conv x v -> a; Relu a -> b; Conv b w -> d pads=1,1,1,1; Conv d u -> e; Where c e zero -> y",
       "in x 1 32 13 11; in m 1 1 13 11; const zero 1; Greater m zero -> c; Cast c -> f to=1; const w 32 8 3 3; Conv x w -> a pads=1,1,1,1 "
-      "group=4; Mul a f -> y"}},
+      "group=4; Mul a f -> y; Conv x w -> d pads=1,1,1,1 group=4; Mul f d -> z"}},
     {"interpolation",
      {"in x 1 24 13 11; in m 1 1 13 11; const zero 1; Greater m zero -> c; Cast c -> f to=1; ones k 7 7; Interpolate x f k -> y epsilon=1e-5f",
       "in x 2 130 9 10; in m 2 1 9 10; const zero 1; Greater m zero -> c; Cast c -> f to=1; const k 3 5; Interpolate x f k -> y epsilon=3f",

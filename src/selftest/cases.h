@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-// Groups of small models (selftest/script.h). Together they hold every operator and every kernel.
+// Groups of small models (selftest/script.h). Together they hold every operator.
 struct stp_selftest_group {
     const char *name;
     const char *models[10]; // NULL behind the last
