@@ -38,7 +38,7 @@ struct name {
 static struct name name_of(const char *text, int stage)
 {
     struct name name;
-    snprintf(name.text, sizeof name.text, "%s%d", text, stage);
+    snprintf(name.text, sizeof name.text, "%.16s%d", text, stage);
     return name;
 }
 
