@@ -12,7 +12,8 @@ import unittest
 from command import FLOAT, PROGRAM, CommandTest, node, numpy
 
 QUICK = ['--budget', '1']
-KILLS = int(os.environ.get('KILLS', '10'))  # a hundred take three minutes
+TRIED = []
+KILLS = int(os.environ.get('KILLS', '5'))  # a hundred take three minutes
 
 
 class TuneTest(CommandTest):
@@ -32,6 +33,14 @@ class TuneTest(CommandTest):
 
     def tune(self, *arguments, **more):
         return json.loads(self.kept_call('tune', self.path, *arguments, '--json', **more).stdout)
+
+    def start_tuned(self):
+        """The database that a short search leaves; made once."""
+        if not TRIED:
+            self.tune('--budget', '4')
+            TRIED.append(self.database.read_bytes())
+        self.kept.mkdir(exist_ok=True)
+        self.database.write_bytes(TRIED[0])
 
     def query(self, sql, *values):
         connection = sqlite3.connect(self.database)
@@ -180,7 +189,7 @@ class Search(TuneTest):
 class Use(TuneTest):
     def setUp(self):
         super().setUp()
-        self.tune('--budget', '4')
+        self.start_tuned()
         self.before = self.output()
 
     def options(self, **more):
@@ -229,7 +238,7 @@ class Use(TuneTest):
 class Texts(TuneTest):
     def setUp(self):
         super().setUp()
-        self.tune('--budget', '4')
+        self.start_tuned()
         self.plant('rows 3 vec 8 vecs 1 block 2')
         self.kept_call('tune', '--export', 'all.txt')
         self.text = (self.folder / 'all.txt').read_text()

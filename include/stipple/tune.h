@@ -28,7 +28,8 @@ typedef struct stp_tune_progress {
 typedef bool (*stp_tune_fn)(void *user, const stp_tune_progress *progress);
 
 typedef struct stp_tune_params {
-    double seconds;       // budget; 0: 120. What has begun is finished, and the best compared once more: some seconds, or a dozen runs
+    double seconds;       // budget; 0: 120. What has begun is finished, one trial at least, and the best compared once more: some seconds, or a
+                          // dozen runs
     bool all;             // also try what an estimate says cannot win
     stp_tune_fn progress; // NULL: none
     void *progress_user;

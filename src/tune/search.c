@@ -98,9 +98,11 @@ static void tell(struct search *search, const char *what)
         search->stopped = true;
 }
 
+// A first trial is worth a minute, however small the budget.
 static bool is_over(const struct search *search)
 {
-    return search->stopped || spent(search) >= search->seconds;
+    enum { FIRST_S = 60 };
+    return search->stopped || spent(search) >= (search->done ? search->seconds : fmax(search->seconds, FIRST_S));
 }
 
 // Sessions -----------------------------------------------------------------------------------------------------------
