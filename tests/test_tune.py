@@ -118,6 +118,8 @@ class Search(TuneTest):
         self.assertEqual(process.returncode, 0)
         self.assertEqual(len(told['classes']), 2)
         self.assertFalse(told['complete'])
+        # A child that Ctrl-C ended says nothing of its candidate.
+        self.assertEqual(self.query("SELECT count(*) FROM measurements WHERE kind = 'trial' AND value LIKE '%: 100000 permille'"), [(0,)])
 
     def test_two_at_once(self):
         environment = {**os.environ, **self.environment}

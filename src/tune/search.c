@@ -295,13 +295,14 @@ static stp_status make_classes(struct search *search)
     return STP_OK;
 }
 
-// The trial that is at hand, for good.
-static void give_up(struct search *search, struct class *class)
+// The trial that is at hand, in this search or `for_good`.
+static void give_up(struct search *search, struct class *class, bool for_good)
 {
     struct trial *trial = &class->trials[class->current];
     trial->ratio = INFINITY;
     const struct stp_tuned entry = entry_of(class, trial);
-    stp_trials_keep(search->device, &entry, &class->before);
+    if (for_good)
+        stp_trials_keep(search->device, &entry, &class->before);
 }
 
 // The next that was not tried; where all were, what is near the best.
@@ -317,10 +318,11 @@ static stp_status next_trial(struct search *search, struct class *class, bool *f
             tell(search, "holding candidates against the reference");
             if (is_over(search))
                 return STP_OK;
-            *found = stp_trial_is_right(&search->verdicts, search->device, &class->shape, &trial->choice);
+            const enum stp_verdict verdict = stp_trial_verdict(&search->verdicts, search->device, &class->shape, &trial->choice);
+            *found = verdict == STP_VERDICT_RIGHT;
             if (*found)
                 return STP_OK;
-            give_up(search, class);
+            give_up(search, class, verdict == STP_VERDICT_WRONG);
         }
         stp_candidates_near(&near, &search->device->limits, &class->sample, &class->trials[class->best].choice, search->params.all);
         if (!add_trials(class, &near))
@@ -380,7 +382,7 @@ static stp_status drop_trials(struct search *search)
     STP_TRY(stp_session_run(search->before));
     for (size_t i = 0; i < search->n_classes; i++)
         if (search->classes[i].tries)
-            give_up(search, &search->classes[i]);
+            give_up(search, &search->classes[i], false);
     return STP_OK;
 }
 

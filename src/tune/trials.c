@@ -47,8 +47,8 @@ static bool is_right_here(struct stp_device *device, const struct stp_conv_shape
     return false;
 }
 
-bool stp_trial_is_right(struct stp_trial_verdicts *verdicts, struct stp_device *device, const struct stp_conv_shape *class,
-                        const struct stp_conv_choice *choice)
+enum stp_verdict stp_trial_verdict(struct stp_trial_verdicts *verdicts, struct stp_device *device, const struct stp_conv_shape *class,
+                                   const struct stp_conv_choice *choice)
 {
     const struct stp_conv_variant variant = stp_conv_variant(choice, class);
     char program[STP_TUNED_TEXT], text[STP_TUNED_TEXT], key[2 * STP_TUNED_TEXT + 2];
@@ -56,17 +56,19 @@ bool stp_trial_is_right(struct stp_trial_verdicts *verdicts, struct stp_device *
     stp_conv_choice_text(text, choice);
     snprintf(key, sizeof key, "%s: %s", program, text);
     const struct stp_trial_verdict *known = find(verdicts, program);
-    enum stp_verdict verdict = STP_VERDICT_RIGHT;
-    if (!known)
-        verdict = stp_device_verify(device, class, choice);
-    if (verdict == STP_VERDICT_UNKNOWN)
-        return false; // another time, perhaps
-    if (!known)
+    if (!known) {
+        const enum stp_verdict verdict = stp_device_verify(device, class, choice);
+        if (verdict == STP_VERDICT_UNKNOWN)
+            return verdict;
         note(verdicts, program, verdict != STP_VERDICT_WRONG);
-    if (known ? !known->right : verdict == STP_VERDICT_WRONG)
-        return false;
+        if (verdict == STP_VERDICT_WRONG)
+            return verdict;
+    } else if (!known->right) {
+        return STP_VERDICT_WRONG;
+    }
     known = find(verdicts, key);
-    return known ? known->right : note(verdicts, key, is_right_here(device, class, choice));
+    const bool right = known ? known->right : note(verdicts, key, is_right_here(device, class, choice));
+    return right ? STP_VERDICT_RIGHT : STP_VERDICT_WRONG;
 }
 
 // In the cache -------------------------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ struct stp_trial_verdicts {
 };
 
 // Whether the choice gives the right bits: found in a child process where its program is new, since a driver may crash over it; in this one
-// where only numbers are new that it is launched with.
-bool stp_trial_is_right(struct stp_trial_verdicts *verdicts, struct stp_device *device, const struct stp_conv_shape *class,
-                        const struct stp_conv_choice *choice);
+// where only numbers are new that it is launched with. Unknown: the child process could not finish.
+enum stp_verdict stp_trial_verdict(struct stp_trial_verdicts *verdicts, struct stp_device *device, const struct stp_conv_shape *class,
+                                   const struct stp_conv_choice *choice);
 
 // Into the cache, for this driver, with the choice that its time was compared with; and all that were kept for it.
 void stp_trials_keep(struct stp_device *device, const struct stp_tuned *trial, const struct stp_conv_choice *before);
