@@ -95,6 +95,17 @@ void stp_log(stp_context *context, stp_log_level level, const char *format, ...)
     context->log(context->log_user, level, text);
 }
 
+void *stp_grow(void *array, size_t used, size_t *capacity, size_t size)
+{
+    if (used < *capacity)
+        return array;
+    const size_t more = *capacity ? *capacity * 2 : 64;
+    void *grown = realloc(array, more * size);
+    if (grown)
+        *capacity = more;
+    return grown;
+}
+
 uint64_t stp_hash(uint64_t hash, const void *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)

@@ -65,6 +65,9 @@ static inline int64_t stp_div_up(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
+// Makes room for one more in an array of `used` elements of `size` bytes: the array, perhaps moved. NULL: short memory; then it is as it was.
+void *stp_grow(void *array, size_t used, size_t *capacity, size_t size);
+
 // An arena: objects that live and die together. Allocations are zeroed and aligned to 64 bytes for those of 64 bytes or more, to 16 otherwise.
 struct stp_arena {
     struct stp_arena_block *blocks;

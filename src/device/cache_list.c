@@ -57,14 +57,10 @@ static const char *text_column(stp_cache_list *list, sqlite3_stmt *row, int colu
 // kind, name, device, driver, bytes, made, used
 static bool add_entry(stp_cache_list *list, sqlite3_stmt *row)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 64;
-        stp_cache_entry *grown = realloc(list->entries, capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        list->entries = grown;
-        list->capacity = capacity;
-    }
+    stp_cache_entry *grown = stp_grow(list->entries, list->count, &list->capacity, sizeof *grown);
+    if (!grown)
+        return false;
+    list->entries = grown;
     stp_cache_entry *entry = &list->entries[list->count];
     *entry = (stp_cache_entry){
         .kind = text_column(list, row, 0),

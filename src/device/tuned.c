@@ -57,14 +57,10 @@ bool stp_tuned_put(struct stp_tuned_table *table, const struct stp_tuned *tuned)
         *known = *tuned;
         return true;
     }
-    if (table->count == table->capacity) {
-        const size_t capacity = table->capacity ? 2 * table->capacity : 32;
-        struct stp_tuned *grown = realloc(table->items, capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        table->items = grown;
-        table->capacity = capacity;
-    }
+    struct stp_tuned *grown = stp_grow(table->items, table->count, &table->capacity, sizeof *grown);
+    if (!grown)
+        return false;
+    table->items = grown;
     table->items[table->count++] = *tuned;
     return true;
 }

@@ -90,9 +90,11 @@ struct stp_plan {
     bool poison, exact;
 
     struct stp_step **steps;
-    int n_steps, cap_steps;
+    int n_steps;
+    size_t cap_steps;
     struct stp_slot *slots;
-    int n_slots, cap_slots;
+    int n_slots;
+    size_t cap_slots;
     int turn; // slot of stp_step_turn()
     struct stp_place **places;    // per value; NULL until asked for
     struct stp_tail *tails;       // per node

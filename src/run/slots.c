@@ -16,16 +16,12 @@ void stp_plan_out_of_memory(struct stp_plan *plan)
 
 int stp_plan_temp(struct stp_plan *plan, size_t bytes)
 {
-    if (plan->n_slots == plan->cap_slots) {
-        int capacity = plan->cap_slots ? plan->cap_slots * 2 : 256;
-        struct stp_slot *grown = realloc(plan->slots, (size_t)capacity * sizeof *grown);
-        if (!grown) {
-            stp_plan_out_of_memory(plan);
-            return 0; // slot 0 always exists: the plan makes it first
-        }
-        plan->slots = grown;
-        plan->cap_slots = capacity;
+    struct stp_slot *grown = stp_grow(plan->slots, (size_t)plan->n_slots, &plan->cap_slots, sizeof *grown);
+    if (!grown) {
+        stp_plan_out_of_memory(plan);
+        return 0; // slot 0 always exists: the plan makes it first
     }
+    plan->slots = grown;
     plan->slots[plan->n_slots] = (struct stp_slot){.bytes = bytes ? bytes : 1, .first = INT32_MAX, .last = -1, .in_place = -1};
     return plan->n_slots++;
 }
@@ -96,16 +92,12 @@ static struct stp_constant *make_constant(struct stp_plan *plan, const void *key
                                           stp_pack_fn *pack, const void *user)
 {
     struct stp_constants *constants = plan->constants;
-    if (constants->count == constants->capacity) {
-        size_t capacity = constants->capacity ? constants->capacity * 2 : 64;
-        struct stp_constant *grown = realloc(constants->items, capacity * sizeof *grown);
-        if (!grown) {
-            stp_plan_out_of_memory(plan);
-            return NULL;
-        }
-        constants->items = grown;
-        constants->capacity = capacity;
+    struct stp_constant *grown = stp_grow(constants->items, constants->count, &constants->capacity, sizeof *grown);
+    if (!grown) {
+        stp_plan_out_of_memory(plan);
+        return NULL;
     }
+    constants->items = grown;
     struct stp_constant constant = {.key = key, .variant = variant, .bytes = bytes};
     plan->status = plan->device->info.unified_memory && bytes >= LARGE
                        ? pack_in_place(plan->device, &constant, pack, user)

@@ -19,16 +19,12 @@ struct stp_step *stp_plan_step(struct stp_plan *plan, const struct stp_node *nod
 {
     if (plan->status != STP_OK)
         return broken_step(plan);
-    if (plan->n_steps == plan->cap_steps) {
-        int capacity = plan->cap_steps ? plan->cap_steps * 2 : 256;
-        struct stp_step **grown = realloc(plan->steps, (size_t)capacity * sizeof *grown);
-        if (!grown) {
-            stp_plan_out_of_memory(plan);
-            return broken_step(plan);
-        }
-        plan->steps = grown;
-        plan->cap_steps = capacity;
+    struct stp_step **grown = stp_grow(plan->steps, (size_t)plan->n_steps, &plan->cap_steps, sizeof *grown);
+    if (!grown) {
+        stp_plan_out_of_memory(plan);
+        return broken_step(plan);
     }
+    plan->steps = grown;
     struct stp_step *step = stp_arena_alloc(&plan->arena, sizeof *step);
     char *copy = stp_arena_string(&plan->arena, options, strlen(options));
     if (!step || !copy) {

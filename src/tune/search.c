@@ -210,14 +210,10 @@ static bool add_trial(struct class *class, const struct stp_conv_choice *choice,
                 class->trials[i].ratio = ratio;
             return true;
         }
-    if (class->n_trials == class->cap_trials) {
-        const size_t capacity = class->cap_trials ? 2 * class->cap_trials : 64;
-        struct trial *grown = realloc(class->trials, capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        class->trials = grown;
-        class->cap_trials = capacity;
-    }
+    struct trial *grown = stp_grow(class->trials, class->n_trials, &class->cap_trials, sizeof *grown);
+    if (!grown)
+        return false;
+    class->trials = grown;
     class->trials[class->n_trials++] = (struct trial){*choice, ratio};
     return true;
 }

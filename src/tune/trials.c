@@ -21,14 +21,10 @@ static const struct stp_trial_verdict *find(const struct stp_trial_verdicts *ver
 // Without memory it is found out again.
 static bool note(struct stp_trial_verdicts *verdicts, const char *key, bool right)
 {
-    if (verdicts->count == verdicts->capacity) {
-        const size_t capacity = verdicts->capacity ? 2 * verdicts->capacity : 32;
-        struct stp_trial_verdict *grown = realloc(verdicts->items, capacity * sizeof *grown);
-        if (!grown)
-            return right;
-        verdicts->items = grown;
-        verdicts->capacity = capacity;
-    }
+    struct stp_trial_verdict *grown = stp_grow(verdicts->items, verdicts->count, &verdicts->capacity, sizeof *grown);
+    if (!grown)
+        return right;
+    verdicts->items = grown;
     struct stp_trial_verdict *verdict = &verdicts->items[verdicts->count++];
     snprintf(verdict->key, sizeof verdict->key, "%s", key);
     verdict->right = right;
