@@ -40,9 +40,13 @@ bool stp_cache_keeps(const struct stp_cache *cache);
 void stp_cache_store_program(struct stp_cache *cache, const struct stp_program_key *key, const void *binary,
                              size_t size, const char *error);
 
+// Kinds of measurement that are not cleared with the rest: what tuning found, and what it tried.
+#define STP_TUNING "tuning"
+#define STP_TRIAL "trial"
+
 // A measurement: a text for people and for sscanf(), known by what was measured, where, with which driver, and on what.
 struct stp_measurement_key {
-    const char *kind;    // "speed", "tuning"
+    const char *kind;    // "speed", STP_TUNING, STP_TRIAL
     const char *device;  // identity of the device, but not its driver
     const char *driver;  // so that what an older driver gave can be told from what holds now
     const char *subject; // kernel, shape class …; "" if the kind has but one
@@ -53,9 +57,9 @@ bool stp_cache_find_measurement(struct stp_cache *cache, const struct stp_measur
 void stp_cache_store_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value);
 // From now on it waits for another process's lock for seconds before it gives up: for those who found something out in minutes.
 void stp_cache_be_patient(struct stp_cache *cache);
-// Of that kind, of all devices, the latest first. The texts live during the call.
+// Of that kind and device (NULL: of all), the latest first. The texts live during the call.
 typedef void (*stp_measurement_visit)(void *user, const struct stp_measurement_key *key, const char *value);
-void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, stp_measurement_visit visit, void *user);
+void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, const char *device, stp_measurement_visit visit, void *user);
 // In place of those of that kind, device and subject, with whatever driver. `value` NULL: removes them.
 void stp_cache_replace_measurement(struct stp_cache *cache, const struct stp_measurement_key *key, const char *value);
 void stp_cache_drop_measurements(struct stp_cache *cache, const char *kind, const char *device);

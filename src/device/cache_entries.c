@@ -183,13 +183,15 @@ void stp_cache_replace_measurement(struct stp_cache *cache, const struct stp_mea
     stp_cache_end(cache, code);
 }
 
-void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, stp_measurement_visit visit, void *user)
+void stp_cache_each_measurement(struct stp_cache *cache, const char *kind, const char *device, stp_measurement_visit visit, void *user)
 {
     if (!cache || !cache->db)
         return;
     sqlite3_stmt *row = stp_cache_query(
-        cache, "SELECT device, driver, subject, value FROM measurements WHERE kind = ?1 ORDER BY made DESC, device, driver, subject", "t",
-        kind);
+        cache,
+        "SELECT device, driver, subject, value FROM measurements WHERE kind = ?1 AND (?2 IS NULL OR device = ?2)"
+        " ORDER BY made DESC, device, driver, subject",
+        "tt", kind, device);
     int code;
     while ((code = stp_cache_step(cache, row)) == SQLITE_ROW) {
         const struct stp_measurement_key key = {.kind = kind,

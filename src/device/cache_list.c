@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "device/cache_db.h"
-#include "device/tuned.h"
 
 enum { MOST_LISTED = 100000 };
 

@@ -257,16 +257,14 @@ stp_status stp_device_wrap(stp_device **out, stp_context *context, void *cl_cont
 }
 
 // One line each: they are fields of a text, too (tune --export). Names are cut, not their numbers.
-void stp_device_identity(char *out, const stp_device_info *info)
+struct stp_device_key stp_device_key(const stp_device_info *info)
 {
-    snprintf(out, STP_IDENTITY_TEXT, "%.200s, %.200s, %.200s, %u units, %u floats, groups of %zu, local memory of %llu", info->platform,
-             info->name, info->vendor, info->compute_units, info->native_vector_width_float, info->max_work_group_size,
+    struct stp_device_key key;
+    snprintf(key.device, sizeof key.device, "%.200s, %.200s, %.200s, %u units, %u floats, groups of %zu, local memory of %llu",
+             info->platform, info->name, info->vendor, info->compute_units, info->native_vector_width_float, info->max_work_group_size,
              (unsigned long long)info->local_memory);
-}
-
-void stp_device_driver(char *out, const stp_device_info *info)
-{
-    snprintf(out, STP_IDENTITY_TEXT, "%.300s, %.300s, %.300s", info->platform, info->platform_version, info->driver_version);
+    snprintf(key.driver, sizeof key.driver, "%.300s, %.300s, %.300s", info->platform, info->platform_version, info->driver_version);
+    return key;
 }
 
 void stp_device_destroy(stp_device **device)

@@ -91,10 +91,12 @@ stp_status stp_device_buffer(struct stp_device *device, size_t bytes, cl_mem_fla
 // A device that does not tell its names gives the failing call's code, one that does not tell its limits is `unusable`.
 cl_int stp_device_query(struct stp_arena *arena, cl_platform_id platform, cl_device_id id, stp_device_info *out);
 
-// What tells a device from others, but not its driver; and its driver. Keys of the cache.
+// What measurements in the cache are known by (cache.h): what tells a device from others, but not its driver; and its driver.
 enum { STP_IDENTITY_TEXT = 1024 };
-void stp_device_identity(char *out, const stp_device_info *info);
-void stp_device_driver(char *out, const stp_device_info *info);
+struct stp_device_key {
+    char device[STP_IDENTITY_TEXT], driver[STP_IDENTITY_TEXT];
+};
+struct stp_device_key stp_device_key(const stp_device_info *info);
 
 enum { STP_CHOOSE_NONE = -1 };
 // The index in `infos` of what `selector` names (NULL or "": the default), or STP_CHOOSE_NONE. Of several that match,

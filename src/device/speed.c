@@ -134,17 +134,9 @@ static stp_status measure_bytes(struct stp_device *device, const char *options, 
 
 // Kept in the cache ----------------------------------------------------------------------------------------------------
 
-struct speed_key {
-    struct stp_measurement_key key;
-    char device[STP_IDENTITY_TEXT], driver[STP_IDENTITY_TEXT];
-};
-
-static void make_key(struct speed_key *out, const struct stp_device *device)
+static struct stp_measurement_key speed_key(const struct stp_device_key *device)
 {
-    stp_device_identity(out->device, &device->info);
-    stp_device_driver(out->driver, &device->info);
-    out->key =
-        (struct stp_measurement_key){.kind = "speed", .device = out->device, .driver = out->driver, .subject = ""};
+    return (struct stp_measurement_key){.kind = "speed", .device = device->device, .driver = device->driver, .subject = ""};
 }
 
 stp_status stp_device_measure(stp_device *device, stp_device_speed *out)
@@ -157,11 +149,11 @@ stp_status stp_device_measure(stp_device *device, stp_device_speed *out)
     STP_TRY(measure_flops(device, options, &out->flops));
     STP_TRY(measure_bytes(device, options, &out->bytes));
     device->speed = *out;
-    struct speed_key key;
-    make_key(&key, device);
+    const struct stp_device_key texts = stp_device_key(&device->info);
+    const struct stp_measurement_key key = speed_key(&texts);
     // Whole numbers: they read the same in every locale.
     snprintf(value, sizeof value, "%.0f flop/s %.0f B/s", out->flops, out->bytes);
-    stp_cache_store_measurement(stp_device_cache(device), &key.key, value);
+    stp_cache_store_measurement(stp_device_cache(device), &key, value);
     return STP_OK;
 }
 
@@ -169,12 +161,12 @@ stp_status stp_device_get_speed(stp_device *device, stp_device_speed *out)
 {
     if (!device || !out)
         return STP_ERROR_INVALID_ARGUMENT;
-    struct speed_key key;
-    make_key(&key, device);
+    const struct stp_device_key texts = stp_device_key(&device->info);
+    const struct stp_measurement_key key = speed_key(&texts);
     char value[64];
     stp_device_speed kept;
     if (!(device->speed.flops > 0) &&
-        stp_cache_find_measurement(stp_device_cache(device), &key.key, value, sizeof value) &&
+        stp_cache_find_measurement(stp_device_cache(device), &key, value, sizeof value) &&
         sscanf(value, "%lf flop/s %lf B/s", &kept.flops, &kept.bytes) == 2 && isfinite(kept.flops) &&
         isfinite(kept.bytes) && kept.flops > 0 && kept.bytes > 0)
         device->speed = kept;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#define _POSIX_C_SOURCE 200809L
 #include "device/tuned.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -134,22 +136,24 @@ bool stp_conv_choice_read(struct stp_conv_choice *out, const char *text)
 
 // The cache ----------------------------------------------------------------------------------------------------------
 
-// Of the sources of the kernels that tuning chooses for.
-static uint64_t hash_kernels(void)
+static uint64_t kernels; // hash of the sources of the kernels that tuning chooses for
+
+static void hash_kernels(void)
 {
     static const char *const files[] = {"numerics", "conv_rows", "conv_tile", "winograd"};
-    uint64_t hash = STP_HASH;
+    kernels = STP_HASH;
     for (size_t i = 0; i < STP_LENGTH(files); i++)
-        hash = stp_hash(hash, stp_kernel_text(files[i]), strlen(stp_kernel_text(files[i])));
-    return hash;
+        kernels = stp_hash(kernels, stp_kernel_text(files[i]), strlen(stp_kernel_text(files[i])));
 }
 
 void stp_tuned_subject(char *out, const struct stp_conv_shape *shape)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT; // it takes as long as reading a row of the cache
     char text[STP_TUNED_TEXT];
     const struct stp_conv_shape class = stp_conv_class(shape);
+    pthread_once(&once, hash_kernels);
     stp_conv_class_text(text, &class);
-    snprintf(out, STP_TUNED_TEXT, "%016llx %.200s", (unsigned long long)hash_kernels(), text);
+    snprintf(out, STP_TUNED_TEXT, "%016llx %.200s", (unsigned long long)kernels, text);
 }
 
 void stp_tuned_value(char *out, const struct stp_tuned *tuned)
@@ -176,22 +180,9 @@ bool stp_tuned_read(struct stp_tuned *out, const char *subject, const char *valu
     return is_whole(value, written);
 }
 
-struct key {
-    struct stp_measurement_key key;
-    char device[STP_IDENTITY_TEXT], driver[STP_IDENTITY_TEXT], subject[STP_TUNED_TEXT];
-};
-
-static void make_key(struct key *out, const struct stp_device *device, const struct stp_conv_shape *class)
-{
-    stp_device_identity(out->device, &device->info);
-    stp_device_driver(out->driver, &device->info);
-    stp_tuned_subject(out->subject, class);
-    out->key = (struct stp_measurement_key){.kind = STP_TUNING, .device = out->device, .driver = out->driver, .subject = out->subject};
-}
-
 struct reading {
     struct stp_tuned_table *table;
-    char device[STP_IDENTITY_TEXT], driver[STP_IDENTITY_TEXT];
+    const char *driver;
     bool short_memory;
 };
 
@@ -200,8 +191,7 @@ static void read_entry(void *user, const struct stp_measurement_key *key, const 
 {
     struct reading *reading = user;
     struct stp_tuned tuned;
-    if (strcmp(key->device, reading->device) || !stp_tuned_read(&tuned, key->subject, value) ||
-        stp_tuned_find(reading->table, &tuned.class))
+    if (!stp_tuned_read(&tuned, key->subject, value) || stp_tuned_find(reading->table, &tuned.class))
         return;
     tuned.is_verified = !strcmp(key->driver, reading->driver);
     reading->short_memory |= !stp_tuned_put(reading->table, &tuned);
@@ -211,12 +201,11 @@ struct stp_tuned_table *stp_device_tuned(struct stp_device *device)
 {
     if (device->tuned)
         return device->tuned;
-    struct reading reading = {.table = calloc(1, sizeof *reading.table)};
+    const struct stp_device_key key = stp_device_key(&device->info);
+    struct reading reading = {.table = calloc(1, sizeof *reading.table), .driver = key.driver};
     if (!reading.table)
         return NULL;
-    stp_device_identity(reading.device, &device->info);
-    stp_device_driver(reading.driver, &device->info);
-    stp_cache_each_measurement(stp_device_cache(device), STP_TUNING, read_entry, &reading);
+    stp_cache_each_measurement(stp_device_cache(device), STP_TUNING, key.device, read_entry, &reading);
     if (reading.short_memory)
         stp_tuned_destroy(&reading.table);
     device->tuned = reading.table;
@@ -226,12 +215,13 @@ struct stp_tuned_table *stp_device_tuned(struct stp_device *device)
 // In place of what there is of the class, with whatever driver; `tuned` NULL: nothing.
 static void store(struct stp_device *device, const struct stp_conv_shape *class, const struct stp_tuned *tuned)
 {
-    struct key key;
-    char value[STP_TUNED_TEXT];
-    make_key(&key, device, class);
+    const struct stp_device_key texts = stp_device_key(&device->info);
+    char subject[STP_TUNED_TEXT], value[STP_TUNED_TEXT];
+    stp_tuned_subject(subject, class);
     if (tuned)
         stp_tuned_value(value, tuned);
-    stp_cache_replace_measurement(stp_device_cache(device), &key.key, tuned ? value : NULL);
+    const struct stp_measurement_key key = {.kind = STP_TUNING, .device = texts.device, .driver = texts.driver, .subject = subject};
+    stp_cache_replace_measurement(stp_device_cache(device), &key, tuned ? value : NULL);
 }
 
 stp_status stp_device_keep_tuned(struct stp_device *device, const struct stp_tuned *tuned)

@@ -6,9 +6,6 @@
 
 #include "device/worksize.h"
 
-// Kinds of measurement (cache.h): what was found, and what was tried for it.
-#define STP_TUNING "tuning"
-#define STP_TRIAL "trial"
 enum { STP_TUNED_TEXT = 224 };
 
 // A class of shapes: rows rounded up to a power of two, since masks change row counts every run; winograd_tiles 1 or 0.

@@ -54,7 +54,7 @@ stp_status stp_tuning_export(char **out, stp_context *context)
     FILE *file = open_memstream(out, &size);
     if (file) {
         fputs(HEADING "\n", file);
-        stp_cache_each_measurement(cache, STP_TUNING, write_line, file);
+        stp_cache_each_measurement(cache, STP_TUNING, NULL, write_line, file);
     }
     const bool ok = file && !ferror(file);
     const bool closed = file && !fclose(file);
@@ -118,8 +118,7 @@ static void find_known(void *user, const struct stp_measurement_key *key, const 
 {
     struct known *known = user;
     struct stp_tuned tuned;
-    if (strcmp(key->device, known->line->fields[0]) || strcmp(key->subject, known->line->fields[2]) ||
-        !stp_tuned_read(&tuned, key->subject, value))
+    if (strcmp(key->subject, known->line->fields[2]) || !stp_tuned_read(&tuned, key->subject, value))
         return;
     if (!known->least || tuned.permille < known->least)
         known->least = tuned.permille;
@@ -132,7 +131,7 @@ static void take(struct stp_cache *cache, const struct line *line, stp_tuning_im
         out->foreign++;
         return;
     }
-    stp_cache_each_measurement(cache, STP_TUNING, find_known, &known);
+    stp_cache_each_measurement(cache, STP_TUNING, line->fields[0], find_known, &known);
     if (known.least && known.least <= line->tuned.permille) {
         out->known++;
         return;
@@ -195,14 +194,13 @@ stp_status stp_tuning_import_text(stp_tuning_import *out, stp_context *context, 
 stp_status stp_tuning_reset(stp_device *device)
 {
     static const char *const kinds[] = {STP_TUNING, STP_TRIAL};
-    char identity[STP_IDENTITY_TEXT];
     if (!device)
         return STP_ERROR_INVALID_ARGUMENT;
     struct stp_cache *cache;
-    stp_device_identity(identity, &device->info);
+    const struct stp_device_key key = stp_device_key(&device->info);
     STP_TRY(open_cache(&cache, device->context));
     for (size_t i = 0; i < STP_LENGTH(kinds); i++)
-        stp_cache_drop_measurements(cache, kinds[i], identity);
+        stp_cache_drop_measurements(cache, kinds[i], key.device);
     stp_status status = STP_OK;
     if (!cache->db || cache->read_only)
         status = stp_fail(device->context, STP_ERROR_IO, "%s", cache->reason);

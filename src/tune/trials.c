@@ -69,22 +69,10 @@ enum stp_verdict stp_trial_verdict(struct stp_trial_verdicts *verdicts, struct s
 
 // In the cache -------------------------------------------------------------------------------------------------------
 
-struct key {
-    char device[STP_IDENTITY_TEXT], driver[STP_IDENTITY_TEXT];
-};
-
-static struct key key_of(const struct stp_device *device)
-{
-    struct key key;
-    stp_device_identity(key.device, &device->info);
-    stp_device_driver(key.driver, &device->info);
-    return key;
-}
-
 // "KERNELS CLASS; CHOICE; BEFORE": a class has many trials.
 void stp_trials_keep(struct stp_device *device, const struct stp_tuned *trial, const struct stp_conv_choice *before)
 {
-    const struct key key = key_of(device);
+    const struct stp_device_key key = stp_device_key(&device->info);
     char class[STP_TUNED_TEXT], choice[STP_TUNED_TEXT], base[STP_TUNED_TEXT], subject[3 * STP_TUNED_TEXT + 4], value[STP_TUNED_TEXT];
     stp_tuned_subject(class, &trial->class);
     stp_conv_choice_text(choice, &trial->choice);
@@ -97,7 +85,7 @@ void stp_trials_keep(struct stp_device *device, const struct stp_tuned *trial, c
 }
 
 struct recall {
-    struct key key;
+    const char *driver;
     stp_trial_visit visit;
     void *user;
 };
@@ -109,7 +97,7 @@ static void recall(void *user, const struct stp_measurement_key *key, const char
     struct stp_tuned trial;
     struct stp_conv_choice before;
     const char *first = strchr(key->subject, ';'), *last = strrchr(key->subject, ';');
-    if (strcmp(key->device, to->key.device) || strcmp(key->driver, to->key.driver) || !first || first == last ||
+    if (strcmp(key->driver, to->driver) || !first || first == last ||
         first - key->subject >= STP_TUNED_TEXT || last[1] != ' ')
         return;
     snprintf(subject, sizeof subject, "%.*s", (int)(first - key->subject), key->subject);
@@ -119,6 +107,7 @@ static void recall(void *user, const struct stp_measurement_key *key, const char
 
 void stp_trials_recall(struct stp_device *device, stp_trial_visit visit, void *user)
 {
-    struct recall to = {key_of(device), visit, user};
-    stp_cache_each_measurement(stp_device_cache(device), STP_TRIAL, recall, &to);
+    const struct stp_device_key key = stp_device_key(&device->info);
+    struct recall to = {key.driver, visit, user};
+    stp_cache_each_measurement(stp_device_cache(device), STP_TRIAL, key.device, recall, &to);
 }
