@@ -313,6 +313,23 @@ struct stp_cache *stp_cache_open(stp_context *context)
     return cache;
 }
 
+stp_status stp_cache_open_or_fail(struct stp_cache **out, stp_context *context)
+{
+    *out = stp_cache_open_file(context, true);
+    if (!*out)
+        return stp_fail_memory(context, sizeof **out, "the cache");
+    if ((*out)->db)
+        return STP_OK;
+    const stp_status status = stp_fail(context, STP_ERROR_IO, "%s", (*out)->reason);
+    stp_cache_close(out);
+    return status;
+}
+
+stp_status stp_cache_check_changes(const struct stp_cache *cache)
+{
+    return cache->db && !cache->read_only ? STP_OK : stp_fail(cache->context, STP_ERROR_IO, "%s", cache->reason);
+}
+
 static void note_use(struct stp_cache *cache)
 {
     if (!cache->n_touched || !stp_cache_begin(cache))

@@ -26,6 +26,9 @@ struct stp_cache {
 bool stp_cache_locate(char *path, size_t size, const char **why);
 // An object in any case but short memory; without a connection if it was given up, and then with the reason.
 struct stp_cache *stp_cache_open_file(stp_context *context, bool quiet);
+// For those whose business is the cache itself: an error says why there is none; and, after changes, why they are not in it.
+stp_status stp_cache_open_or_fail(struct stp_cache **out, stp_context *context);
+stp_status stp_cache_check_changes(const struct stp_cache *cache);
 
 // Statements need a connection. Codes are SQLite's. What a code means for the cache (give up, start empty, write no more)
 // is stp_cache_judge()'s business, when no statement is open.

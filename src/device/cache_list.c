@@ -39,10 +39,7 @@ static stp_status open_file(struct stp_cache **out, stp_context *context)
     STP_TRY(stp_cache_path(path, sizeof path, context));
     if (access(path, F_OK) && errno == ENOENT)
         return STP_OK;
-    *out = stp_cache_open_file(context, true);
-    if (!*out)
-        return stp_fail_memory(context, sizeof **out, "the cache");
-    return (*out)->db ? STP_OK : stp_fail(context, STP_ERROR_IO, "%s", (*out)->reason);
+    return stp_cache_open_or_fail(out, context);
 }
 
 static const char *text_column(stp_cache_list *list, sqlite3_stmt *row, int column)
@@ -147,10 +144,9 @@ stp_status stp_cache_clear(stp_context *context)
                                        "DELETE FROM programs;"
                                        "DELETE FROM measurements WHERE kind NOT IN ('" STP_TUNING "', '" STP_TRIAL "')",
                                        NULL, NULL, NULL));
-        if (!cache->db || cache->read_only)
-            status = stp_fail(context, STP_ERROR_IO, "%s", cache->reason);
-        else
-            // Gives the disk its room back; the entries are gone without it too.
+        status = stp_cache_check_changes(cache);
+        // Gives the disk its room back; the entries are gone without it too.
+        if (status == STP_OK)
             sqlite3_exec(cache->db, "VACUUM", NULL, NULL, NULL);
     }
     stp_cache_close(&cache);

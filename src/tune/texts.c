@@ -12,19 +12,6 @@
 
 #define HEADING "stipple tuning 1"
 
-// The cache, or an error that says why there is none.
-static stp_status open_cache(struct stp_cache **out, stp_context *context)
-{
-    *out = stp_cache_open_file(context, true);
-    if (!*out)
-        return stp_fail_memory(context, sizeof(struct stp_cache), "the cache");
-    if ((*out)->db)
-        return STP_OK;
-    const stp_status status = stp_fail(context, STP_ERROR_IO, "%s", (*out)->reason);
-    stp_cache_close(out);
-    return status;
-}
-
 // Export -------------------------------------------------------------------------------------------------------------
 
 // A field is one line, and holds no tab.
@@ -50,7 +37,7 @@ stp_status stp_tuning_export(char **out, stp_context *context)
     *out = NULL;
     struct stp_cache *cache;
     size_t size = 0;
-    STP_TRY(open_cache(&cache, context));
+    STP_TRY(stp_cache_open_or_fail(&cache, context));
     FILE *file = open_memstream(out, &size);
     if (file) {
         fputs(HEADING "\n", file);
@@ -172,9 +159,7 @@ static stp_status import(stp_tuning_import *out, struct stp_cache *cache, const 
         if (bad)
             return stp_fail(cache->context, STP_ERROR_INVALID_ARGUMENT, "%s: line %zu is none of 'stipple tune --export'", name, bad);
     }
-    if (!cache->db || cache->read_only)
-        return stp_fail(cache->context, STP_ERROR_IO, "%s", cache->reason);
-    return STP_OK;
+    return stp_cache_check_changes(cache);
 }
 
 stp_status stp_tuning_import_text(stp_tuning_import *out, stp_context *context, const char *text, size_t size, const char *name)
@@ -183,7 +168,7 @@ stp_status stp_tuning_import_text(stp_tuning_import *out, stp_context *context, 
         return STP_ERROR_INVALID_ARGUMENT;
     *out = (stp_tuning_import){0};
     struct stp_cache *cache;
-    STP_TRY(open_cache(&cache, context));
+    STP_TRY(stp_cache_open_or_fail(&cache, context));
     const stp_status status = import(out, cache, text, size, name);
     stp_cache_close(&cache);
     return status;
@@ -198,12 +183,10 @@ stp_status stp_tuning_reset(stp_device *device)
         return STP_ERROR_INVALID_ARGUMENT;
     struct stp_cache *cache;
     const struct stp_device_key key = stp_device_key(&device->info);
-    STP_TRY(open_cache(&cache, device->context));
+    STP_TRY(stp_cache_open_or_fail(&cache, device->context));
     for (size_t i = 0; i < STP_LENGTH(kinds); i++)
         stp_cache_drop_measurements(cache, kinds[i], key.device);
-    stp_status status = STP_OK;
-    if (!cache->db || cache->read_only)
-        status = stp_fail(device->context, STP_ERROR_IO, "%s", cache->reason);
+    const stp_status status = stp_cache_check_changes(cache);
     stp_cache_close(&cache);
     stp_tuned_destroy(&device->tuned);
     return status;
