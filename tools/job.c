@@ -10,8 +10,7 @@
 
 // Options ------------------------------------------------------------------------------------------------------------
 
-// A whole decimal number within `least` … `most`.
-static bool parse_number(int64_t *out, const char *text, int64_t least, int64_t most)
+bool stp_job_number(int64_t *out, const char *text, int64_t least, int64_t most)
 {
     char *end;
     errno = 0;
@@ -43,12 +42,12 @@ int stp_job_option(struct stp_run *run, int option, char **argv, const char *hel
     case STP_OPTION_EXACT: run->exact = true; break;
     case STP_OPTION_JSON: run->json = true; break;
     case STP_OPTION_SEED:
-        if (!parse_number(&run->seed, optarg, INT64_MIN, INT64_MAX))
+        if (!stp_job_number(&run->seed, optarg, INT64_MIN, INT64_MAX))
             return stp_tool_usage(run->tool, run->verb, "--seed %s is not an integer of 64 bits", optarg);
         run->has_seed = true;
         break;
     case STP_OPTION_RUNS:
-        if (!parse_number(&runs, optarg, 1, 1000000))
+        if (!stp_job_number(&runs, optarg, 1, 1000000))
             return stp_tool_usage(run->tool, run->verb, "--runs %s is not a number from 1 to 1000000", optarg);
         run->runs = (int)runs;
         break;
@@ -122,6 +121,15 @@ bool stp_job_session(struct stp_run *run, stp_session **out, bool dense, bool pr
     const stp_session_params params = {
         .dense = dense, .exact = run->exact, .profile = profile, .progress = on_progress, .progress_user = run->tool};
     return stp_job_ok(run, stp_session_create(out, run->loaded.model, run->device, &params));
+}
+
+bool stp_job_fed(struct stp_run *run, bool profile)
+{
+    struct stp_shot shot = {.source = run->photos.count ? run->photos.items : NULL};
+    const bool ok = stp_job_session(run, &run->session, run->dense, profile) && stp_feed_set(run) &&
+                    (!run->photo_port || stp_feed_photo(run, &shot));
+    stp_image_free(&shot.image);
+    return ok;
 }
 
 void stp_job_end(struct stp_run *run)

@@ -170,10 +170,7 @@ static bool write_roofline(struct profile *profile, const stp_session_node *node
 static bool run_all(struct profile *profile)
 {
     struct stp_run *run = &profile->run;
-    struct stp_shot shot = {.source = run->photos.count ? run->photos.items : NULL};
-    bool ok = stp_job_open(run) && stp_job_session(run, &run->session, run->dense, true) && stp_feed_set(run) &&
-              (!run->photo_port || stp_feed_photo(run, &shot));
-    stp_image_free(&shot.image);
+    bool ok = stp_job_open(run) && stp_job_fed(run, true);
     for (int i = 0; ok && i <= run->runs; i++) {
         stp_tool_progress(run->tool, "run %d of %d", i + 1, run->runs + 1);
         ok = stp_job_ok(run, stp_session_run(run->session));

@@ -77,9 +77,12 @@ int stp_job_option(struct stp_run *run, int option, char **argv, const char *hel
 int stp_job_photos(struct stp_run *run, int argc, char **argv); // names the model (argv[optind]), finds the photos
 int stp_job_model(struct stp_run *run);                         // loads the model and the --input files
 bool stp_job_open(struct stp_run *run);                         // the device
+// For the verbs that take one photo or none (`stand_in` where they need one): a session, which has all its inputs.
+bool stp_job_fed(struct stp_run *run, bool profile);
 bool stp_job_session(struct stp_run *run, stp_session **out, bool dense, bool profile);
 void stp_job_end(struct stp_run *run);
 bool stp_job_ok(struct stp_run *run, stp_status status); // else the library's sentence becomes the tool's
+bool stp_job_number(int64_t *out, const char *text, int64_t least, int64_t most); // a whole decimal number within these
 double stp_job_now_ms(void);
 void stp_job_sort(double *values, int count); // ascending
 double stp_job_median(const double *ascending, int count);

@@ -51,10 +51,8 @@ enum { BUDGET = STP_OPTION_OWN, ALL, DENSE, RESET, IMPORT, EXPORT };
 
 static int set_budget(struct tune *tune, const char *text)
 {
-    char *end;
-    errno = 0;
-    const long seconds = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || seconds < 1 || seconds > 1000000)
+    int64_t seconds;
+    if (!stp_job_number(&seconds, text, 1, 1000000))
         return stp_tool_usage(tune->run.tool, "tune", "--budget %s is not a number from 1 to 1000000", text);
     tune->budget = (double)seconds;
     return -1;
@@ -214,15 +212,11 @@ static void tell_result(cJSON *object, const stp_tuning *tuning)
 static bool search(struct tune *tune, cJSON *object)
 {
     struct stp_run *run = &tune->run;
-    struct stp_shot shot = {.source = run->photos.count ? run->photos.items : NULL};
-    bool ok = stp_job_session(run, &run->session, run->dense, false) && stp_feed_set(run) &&
-              (!run->photo_port || stp_feed_photo(run, &shot));
-    stp_image_free(&shot.image);
-    if (!ok)
+    if (!stp_job_fed(run, false))
         return false;
     stp_tuning *tuning = NULL;
     const stp_tune_params params = {.seconds = tune->budget, .all = tune->all, .progress = on_progress, .progress_user = run->tool};
-    ok = stp_job_ok(run, stp_session_tune(&tuning, run->session, &params));
+    const bool ok = stp_job_ok(run, stp_session_tune(&tuning, run->session, &params));
     stp_tool_progress_end(run->tool);
     if (ok && object)
         tell_result(object, tuning);
