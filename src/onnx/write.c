@@ -142,6 +142,16 @@ struct stp_message stp_model_message(struct stp_message *graph, int64_t ir_versi
     return m;
 }
 
+struct stp_message stp_finish_model(struct stp_message *graph, const char *name)
+{
+    enum { IR_VERSION = 8, OPSET = 18 };
+    stp_put_string(graph, STP_GRAPH_NAME, name);
+    struct stp_message model = stp_model_message(graph, IR_VERSION);
+    stp_put_import(&model, STP_MODEL_IMPORT, "", OPSET);
+    stp_put_import(&model, STP_MODEL_IMPORT, "stipple", 1);
+    return model;
+}
+
 void stp_put_node(struct stp_message *graph, const char *type, const char *inputs, const char *output)
 {
     struct stp_message node = stp_node_message(type, "", output, inputs, output);

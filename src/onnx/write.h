@@ -63,5 +63,7 @@ void stp_put_port(struct stp_message *graph, uint32_t field, const char *name, i
 void stp_put_import(struct stp_message *m, uint32_t field, const char *domain, int64_t version);
 // ModelProto: IR version and graph; takes `graph` over.
 struct stp_message stp_model_message(struct stp_message *graph, int64_t ir_version);
+// The same of a graph that has no name yet, with the operators that nodes without a domain, and those of ours, are of.
+struct stp_message stp_finish_model(struct stp_message *graph, const char *name);
 
 #endif

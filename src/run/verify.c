@@ -11,8 +11,6 @@
 
 // Sites of the problem's image: no multiple of any tile.
 enum { HEIGHT = 13, WIDTH = 11 };
-enum { IR_VERSION = 8, OPSET = 17 };
-
 // Of the class's kind, but small: the same program computes it.
 struct problem {
     struct stp_conv_shape shape; // winograd_tiles 1 or 0
@@ -72,7 +70,6 @@ static void write_model(struct problem *p)
     stp_put_conv(&graph, "x w b", "some", pads, 1, p->shape.groups);
     stp_put_node(&graph, "Greater", "mask zero", "where");
     stp_put_node(&graph, "Where", "where some zero", "masked");
-    stp_put_string(&graph, STP_GRAPH_NAME, "problem");
     stp_put_noise(&graph, "w", 4, w, 1, 1);
     stp_put_noise(&graph, "b", 1, &out, 1, 2);
     stp_put_noise(&graph, "zero", 1, one, 0, 0);
@@ -80,8 +77,7 @@ static void write_model(struct problem *p)
     stp_put_port(&graph, STP_GRAPH_INPUT, "mask", STP_ONNX_FLOAT, 4, mask);
     stp_put_port(&graph, STP_GRAPH_OUTPUT, "all", STP_ONNX_FLOAT, 4, y);
     stp_put_port(&graph, STP_GRAPH_OUTPUT, "masked", STP_ONNX_FLOAT, 4, y);
-    p->model = stp_model_message(&graph, IR_VERSION);
-    stp_put_import(&p->model, STP_MODEL_IMPORT, "", OPSET);
+    p->model = stp_finish_model(&graph, "problem");
 }
 
 // Both convolutions are computed by the choice, whatever their rows' class.

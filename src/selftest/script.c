@@ -7,7 +7,7 @@
 
 #include "onnx/write.h"
 
-enum { IR_VERSION = 8, OPSET = 18, MOST_WORDS = 24, MOST_VALUES = 64, WORD = 48, INT64 = 7 };
+enum { MOST_WORDS = 24, MOST_VALUES = 64, WORD = 48, INT64 = 7 };
 
 struct statement {
     char words[MOST_WORDS][WORD];
@@ -155,13 +155,10 @@ stp_status stp_script_read(struct stp_script *out, stp_context *context, const c
         if (statement.count)
             put_statement(&reader, &statement);
     }
-    stp_put_string(&reader.graph, STP_GRAPH_NAME, "selftest");
     for (int i = 0; i < reader.n_made; i++)
         if (!reader.is_read[i])
             stp_put_port(&reader.graph, STP_GRAPH_OUTPUT, reader.made[i], STP_ONNX_FLOAT, -1, NULL);
-    struct stp_message model = stp_model_message(&reader.graph, IR_VERSION);
-    stp_put_import(&model, STP_MODEL_IMPORT, "", OPSET);
-    stp_put_import(&model, STP_MODEL_IMPORT, "stipple", 1);
+    struct stp_message model = stp_finish_model(&reader.graph, "selftest");
     if (model.failed) {
         free(model.bytes);
         return stp_fail_memory(context, model.size, "a model of the selftest");

@@ -9,7 +9,7 @@
 #include "base/base.h"
 #include "onnx/write.h"
 
-enum { IR_VERSION = 8, OPSET = 17, STAGES = 4, STEM = 64 };
+enum { STAGES = 4, STEM = 64 };
 
 struct writer {
     struct stp_message graph;
@@ -108,13 +108,11 @@ stp_status stp_tuning_usual_model(void **bytes, size_t *size, stp_context *conte
         last = put_stage(&writer, stage, last.text, channels, middle, 2);
         channels = 4 * middle;
     }
-    stp_put_string(&writer.graph, STP_GRAPH_NAME, "usual");
     stp_put_noise(&writer.graph, "zero", 1, one, 0, 0);
     stp_put_noise(&writer.graph, "threshold", 1, one, 0, 0);
     stp_put_port(&writer.graph, STP_GRAPH_INPUT, "x", STP_ONNX_FLOAT, 4, x);
     stp_put_port(&writer.graph, STP_GRAPH_OUTPUT, last.text, STP_ONNX_FLOAT, -1, NULL);
-    struct stp_message model = stp_model_message(&writer.graph, IR_VERSION);
-    stp_put_import(&model, STP_MODEL_IMPORT, "", OPSET);
+    struct stp_message model = stp_finish_model(&writer.graph, "usual");
     if (model.failed) {
         stp_tuning_free(model.bytes);
         return stp_fail_memory(context, model.size, "the built-in network");
