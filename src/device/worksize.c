@@ -105,6 +105,11 @@ size_t stp_worksize_turn_bytes(const struct stp_limits *limits)
     return (1 + (size_t)limits->compute_units) * LINE;
 }
 
+static bool is_zen(const struct stp_limits *limits)
+{
+    return limits->maker == STP_MAKER_AMD && limits->vector_width >= 16;
+}
+
 // For many rows on Zen 4, as stipple tune found: a core multiplies 16 floats a cycle, not 32, so that loads cost less of its time, and its
 // nearest cache of 32 KB is too small for 12 rows of 1024 channels.
 static struct stp_tile zen_tile(const struct stp_conv_shape *shape)
@@ -130,7 +135,7 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const st
         // Wide tiles waste fewer of few rows, of 49 and 196 none if they take 7, and find out less often where rows lie. With 6 a register is
         // left for the broadcast, which 7 read from memory with each fma.
         const bool few_rows = shape->rows <= FEW_ROWS;
-        if (limits->maker == STP_MAKER_AMD && !few_rows)
+        if (is_zen(limits) && !few_rows)
             tile = zen_tile(shape);
         else if (columns % 64 == 0 && (few_rows || shape->channels < FEW_CHANNELS))
             tile = (struct stp_tile){.rows = few_rows ? 7 : 6, .vec = 16, .vecs = 4, .block = tile.block == 4 ? 8 : 16};
@@ -147,11 +152,6 @@ struct stp_tile stp_worksize_conv_rows(const struct stp_limits *limits, const st
 static bool winograd_fits(const struct stp_tile *tile, const struct stp_conv_shape *shape)
 {
     return shape->winograd_tiles > 0 && shape->channels % tile->vec == 0 && shape->columns % (tile->vec * tile->vecs) == 0;
-}
-
-static bool is_zen(const struct stp_limits *limits)
-{
-    return limits->maker == STP_MAKER_AMD && limits->vector_width >= 16;
 }
 
 // Its products are a convolution of as many taps over tiles.
